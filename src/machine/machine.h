@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * machine: one instance: its surroundings, memory, IOMMUs, devices and contexts. The room's one door.
+ *
+ * A preset is one line in machine/presets.c; a JSON text says the same things.
+ */
+#ifndef IOASIS_SRC_MACHINE_MACHINE_H
+#define IOASIS_SRC_MACHINE_MACHINE_H
+
+#include "device/device.h"
+#include "event/event.h"
+#include "ioas/ioas.h"
+#include "ioasis/ioasis.h"
+#include "iommu/iommu.h"
+
+#define MACHINE_MAX_IOMMUS 4u
+
+/* An endpoint that a user's device model drives (ioasis_dev_new()). */
+struct ioasis_dev {
+	struct ioasis *ioasis;
+	struct iommu_dev idev;
+	struct bound_dev *bound;
+	struct list node;
+};
+
+struct ioasis {
+	struct env env;
+	struct mem mem;
+	struct fault_log log;
+	char machine[32]; /* preset's name, or "custom" */
+	bool test_ops;	  /* IOMMU_TEST_CMD is answered: the mock machine */
+	struct iommu *iommus[MACHINE_MAX_IOMMUS];
+	unsigned nr_iommus;
+	struct lock lock;	 /* RANK_MACHINE */
+	struct list pci_devs;	 /* of struct pci_dev.node; fixed after ioasis_new() */
+	struct list endpoints;	 /* of struct ioasis_dev.node */
+	struct list ctxs;	 /* of struct ioasis_ctx.node */
+};
+
+/* The live tree, for `ioasis show --json`. */
+json_t *machine_describe(struct ioasis *ioasis);
+/* Every step of one translation, for `ioasis walk`. */
+json_t *machine_walk(struct ioasis *ioasis, rid_t rid, pasid_t pasid, iova_t iova);
+struct pci_dev *machine_pci_dev(struct ioasis *ioasis, const char *bdf_or_null, u32 index);
+
+#endif

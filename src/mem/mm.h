@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mm: one client's address space, as the daemon knows it, and what is charged to it.
+ *
+ * Bound to the address space, not to the pid: a /proc/PID/mem descriptor tells when it died (exec or
+ * exit). The library's own process is an mm too (`self`).
+ *
+ * Accounting happens once, when memory is pinned, by the capabilities of the client that maps:
+ * per user (default: every client of one uid shares a count against RLIMIT_MEMLOCK; CAP_IPC_LOCK lifts
+ * the limit, the pages stay counted in pinned) or per mm (RLIMIT_MODE=1: locked_vm).
+ * Source: linux drivers/iommu/iommufd/pages.c.
+ */
+#ifndef IOASIS_SRC_MEM_MM_H
+#define IOASIS_SRC_MEM_MM_H
+
+#include "base/base.h"
+
+struct mem;
+
+enum account_mode {
+	ACCOUNT_NONE, /* CAP_IPC_LOCK was held at MAP: no limit, pinned_vm is still counted */
+	ACCOUNT_USER,
+	ACCOUNT_MM,
+};
+
+struct mm {
+	_Atomic u32 refs;
+	struct mem *mem;
+	pid_t pid;
+	uid_t uid;
+	int mem_fd;   /* /proc/PID/mem: reads 0 bytes once the mm is gone; -1 for self */
+	int maps_fd;  /* /proc/PID/maps; -1 for self */
+	int pid_fd;
+	bool self;
+	_Atomic bool dead;
+	_Atomic u64 pinned_pages; /* VmPin */
+	_Atomic u64 locked_pages; /* VmLck, ACCOUNT_MM only */
+	struct list node;
+};
+
+/* Find or make the mm of a live process. Return: 0; -ESRCH; -EPERM no right to look into it; -ENOMEM. */
+int mm_attach(struct mem *mem, pid_t pid, struct mm **out) MUST_CHECK;
+struct mm *mm_self(struct mem *mem); /* takes a reference */
+struct mm *mm_get(struct mm *mm);
+void mm_put(struct mm *mm);
+bool mm_alive(struct mm *mm);
+
+/* Copy between daemon memory and a client's addresses. Return: 0; -EFAULT (also when short); -ESRCH. */
+int mm_read(struct mm *mm, uva_t from, void *to, u64 len);
+int mm_write(struct mm *mm, uva_t to, const void *from, u64 len);
+
+/* The capabilities and limits the client has now, from /proc/PID/status and prlimit. */
+struct mm_rights {
+	bool cap_ipc_lock;
+	bool cap_sys_resource;
+	u64 memlock_bytes; /* UINT64_MAX: unlimited */
+};
+int mm_rights(struct mm *mm, struct mm_rights *out) MUST_CHECK;
+
+/* Charge or release @nr pages. Return: 0; -ENOMEM over the limit (nothing charged). */
+int mm_charge(struct mm *mm, enum account_mode mode, u64 nr_pages) MUST_CHECK;
+void mm_uncharge(struct mm *mm, enum account_mode mode, u64 nr_pages);
+
+#endif
