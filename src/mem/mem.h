@@ -33,6 +33,10 @@ struct table_pool {
 	void *free;    /* GUARDED_BY(lock): LIFO, linked through the pages' first word */
 	u64 next;      /* GUARDED_BY(lock): first byte never given out */
 	_Atomic u64 nr_used;
+	/* One word per page of @host for the page's user, zero while the page is free: pt/ counts live
+	 * items there, so that it knows an empty table without reading it. mem_init() maps it (zero,
+	 * backed on first touch); mem_fini() unmaps it. The pool itself never touches it. */
+	u16 *note;
 };
 
 struct mem {
