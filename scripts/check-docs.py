@@ -1,0 +1,52 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""What the documents name exists; every public function is described."""
+import os
+import re
+import sys
+
+root = sys.argv[1] if len(sys.argv) > 1 else "."
+bad = []
+
+
+def read(path):
+    with open(os.path.join(root, path), encoding="utf-8") as f:
+        return f.read()
+
+
+def check_names(doc):
+    """`path/file.c` and `path/file.c:name` in backquotes must exist (and contain the name)."""
+    for m in re.finditer(r"`((?:src|include|tests|tools|examples|scripts|docs|bench|fuzz)/[\w./-]+)(?::(\w+))?`",
+                         read(doc)):
+        path, name = m[1], m[2]
+        if not os.path.exists(os.path.join(root, path)):
+            bad.append(f"{doc}: {path} does not exist")
+        elif name and not re.search(rf"\b{name}\b", read(path)):
+            bad.append(f"{doc}: {path} has no {name}")
+
+
+def check_described(header):
+    """Each function of a public header has a kernel-doc block right above, with a Return where it returns."""
+    text = read(header)
+    for m in re.finditer(r"^(?:IOASIS_API )?([\w \*]*?)\b(ioasis_\w+)\([^;{]*\)[^;{]*;", text, re.M):
+        before = text[: m.start()].rstrip()
+        if not before.endswith("*/"):
+            bad.append(f"{header}: {m[2]}() has no description")
+            continue
+        block = before[before.rfind("/**"):]
+        if m[2] + "()" not in block:
+            bad.append(f"{header}: the block above {m[2]}() describes something else")
+        elif m[1].strip() != "void" and "Return:" not in block:
+            bad.append(f"{header}: {m[2]}() does not say what it returns")
+
+
+docs = ["README.md"] + sorted("docs/" + f for f in os.listdir(os.path.join(root, "docs")) if f.endswith(".md"))
+for d in docs:
+    check_names(d)
+headers = sorted("include/ioasis/" + f for f in os.listdir(os.path.join(root, "include/ioasis")) if f.endswith(".h"))
+for h in headers:
+    check_described(h)
+for b in bad:
+    print(b)
+print(f"docs: {len(docs)} documents and {len(headers)} public headers, {len(bad)} wrong")
+sys.exit(bool(bad))
