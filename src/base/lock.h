@@ -26,7 +26,9 @@ enum lock_rank {
 	RANK_SERVER,   /* server: clients, tokens, channels */
 	RANK_MACHINE,  /* machine: device list, contexts */
 	RANK_DEVICE,   /* device model and VFIO device state */
-	RANK_ACCESS,   /* access object's IOAS pointer, test access items */
+	RANK_ACCESS_USER, /* what an access object's user holds around its calls: test access items */
+	RANK_ACCESS,   /* access object's IOAS pointer */
+	RANK_IOAS,     /* ioas: finding or making the HWPT of an attach (Linux: ioas->mutex) */
 	RANK_GROUP,    /* iommu group: who is attached to what */
 	RANK_HWPTS,    /* ioas: list of HWPTs it fills (Linux: domains_rwsem) */
 	RANK_IOVA,     /* ioas: areas, reserved, allowed */

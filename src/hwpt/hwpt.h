@@ -10,6 +10,14 @@
 
 struct ioasis_ioas;
 
+/* HWPT_ALLOC's flags: linux/iommufd.h's numbers. */
+enum hwpt_flags {
+	HWPT_ALLOC_NEST_PARENT = 1,
+	HWPT_ALLOC_DIRTY_TRACKING = 2,
+	HWPT_FAULT_ID_VALID = 4,
+	HWPT_ALLOC_PASID = 8,
+};
+
 struct hwpt {
 	struct obj obj; /* OBJ_HWPT_PAGING */
 	struct domain *domain;

@@ -45,6 +45,9 @@ struct iommu_ops {
 	int (*dev_add)(struct iommu *iommu, struct iommu_dev *dev);
 	void (*dev_remove)(struct iommu *iommu, struct iommu_dev *dev);
 	bool (*capable)(const struct iommu_dev *dev, enum iommu_cap cap);
+	/* Ranges DMA of the device must not be mapped over: at most @max into @out. Return: how many.
+	 * NULL: none. */
+	unsigned (*resv_regions)(const struct iommu_dev *dev, struct resv_region *out, unsigned max);
 	/* IOMMU_GET_HW_INFO: *type in: asked for (0: default), out: what it is; *len in: room, out: true
 	 * length. -EOPNOTSUPP for a type it is not. NULL: no information (type 0, length 0). */
 	int (*hw_info)(const struct iommu_dev *dev, u32 *type, void *out, u32 *len);
