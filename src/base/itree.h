@@ -2,7 +2,8 @@
 /*
  * Interval tree over closed ranges of u64; ranges may overlap, equal ranges may coexist.
  *
- * Intrusive: insertion and removal never allocate, so neither can fail. Iteration is by start.
+ * Intrusive: insertion and removal never allocate, so neither can fail. Iteration is by start; equal
+ * starts come in the order of insertion. An AVL tree: its height is at most 1.44 log2(nr).
  * Owner: whoever embeds the root; its lock protects it.
  */
 #ifndef IOASIS_SRC_BASE_ITREE_H
@@ -13,10 +14,14 @@
 struct itree_node {
 	u64 start;
 	u64 last;
-	/* private to itree.c */
-	struct itree_node *parent, *left, *right;
-	u64 subtree_last;
-	int balance;
+	/*
+	 * Private to itree.c. The greatest `last` below each child is kept here, beside the pointer,
+	 * so that a descent touches only the nodes of its path: in a tree of a million areas each other
+	 * node would be a cache miss.
+	 */
+	struct itree_node *child[2];
+	u64 child_last[2]; /* 0 where there is no child */
+	uintptr_t up;	   /* parent, and in the low two bits the balance + 1 */
 };
 
 struct itree {
