@@ -18,7 +18,7 @@ struct file;
 
 struct caller_ops {
 	/* Copy from / to the program's memory. Return: 0; -EFAULT. A store may be queued until commit()
-	 * or until the call returns, whichever is first. */
+	 * or until the call returns, whichever is first; a fetch sees the stores before it. */
 	int (*fetch)(struct caller *c, void *to, u64 uaddr, size_t len);
 	int (*store)(struct caller *c, u64 uaddr, const void *from, size_t len);
 	/* Queued stores have reached the program's memory. Return: 0; -EFAULT. */
@@ -89,6 +89,25 @@ static inline void file_put(struct file *f)
 
 extern const struct file_ops iommufd_file_ops, vfio_cdev_file_ops, access_file_ops, dmabuf_file_ops;
 
+/*
+ * One kind of node, one line of uapi_node_kinds[] (nodes.c). A pattern without %u has one node; one with
+ * %u has those of index 0 … nr() - 1, written without leading zeros.
+ */
+struct uapi_node_kind {
+	const char *pattern;
+	unsigned major, minor, mode; /* minor: of index 0 */
+	unsigned (*nr)(struct ioasis *ioasis); /* NULL: one */
+	int (*open)(struct ioasis *ioasis, struct caller *c, u32 index, int flags,
+		    struct file **out);
+};
+extern const struct uapi_node_kind uapi_node_kinds[];
+extern const unsigned uapi_nr_node_kinds;
+
+int iommufd_open(struct ioasis *ioasis, struct caller *c, u32 index, int flags,
+		 struct file **out) MUST_CHECK;
+/* The context behind an iommufd file, with a reference. Return: 0; -EBADFD another kind of file. */
+int iommufd_file_ctx(struct file *file, struct ioasis_ctx **out) MUST_CHECK;
+
 /**
  * uapi_open() - open() of one of our nodes
  * @path: as the program names it: "/dev/iommu", "/dev/vfio/devices/vfio0"
@@ -97,7 +116,10 @@ extern const struct file_ops iommufd_file_ops, vfio_cdev_file_ops, access_file_o
 int uapi_open(struct ioasis *ioasis, struct caller *c, const char *path, int flags,
 	      struct file **out) MUST_CHECK;
 
-/* Is it a node of this machine? For stat() and directory listings. major/minor as Linux gives them. */
+/*
+ * The nodes of this machine, for stat() and directory listings; major/minor as Linux gives them.
+ * Return: how many there are; at most @max are stored.
+ */
 struct uapi_node {
 	char path[64];
 	unsigned major, minor, mode;
