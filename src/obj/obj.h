@@ -6,9 +6,12 @@
  * publishes it (or aborts it) once the reply is safely in the caller's memory. From then on
  * another thread may destroy it at any time.
  *
- * Two counts with two meanings: `users` = objects that depend on this one (obj_hold/obj_drop) and the
- * table's own 1; `inside` = requests working on it now (obj_get/obj_put). Destroy answers -EBUSY while
- * users remain and before anything was touched; it then waits for `inside` and cannot fail.
+ * Two counts with two meanings: `users` = who depends on this one (obj_hold/obj_drop), requests that
+ * looked it up (obj_get/obj_put) and the table's own 1; `inside` = who is working on it now, and the
+ * table's own 1. Destroy answers -EBUSY while users remain and before anything was touched; it then
+ * waits for `inside` and cannot fail. So, as on Linux, a request on an object makes a concurrent
+ * IOMMU_DESTROY of it -EBUSY; an owner's obj_remove() waits instead; a look from obj_for_each() delays
+ * either and disturbs neither.
  *
  * Closing a table frees leaves until it is empty; a cycle would be our own bug and is reported with
  * the names of what is left.
@@ -61,6 +64,8 @@ struct obj {
 	const char *made_by; /* the request that made it, a string constant; NULL: the C API */
 };
 
+#define OBJ_WAIT_MS 60000
+
 struct obj_table {
 	struct env *env;
 	void *owner; /* the struct ioasis_ctx it is part of */
@@ -68,6 +73,7 @@ struct obj_table {
 	pthread_cond_t gone; /* some `inside` reached zero */
 	struct idtab ids;    /* GUARDED_BY(lock) */
 	u32 nr_objs;	     /* GUARDED_BY(lock); reserved ones too, tombstones not */
+	int wait_ms;	     /* how long a destroy waits for `inside`: OBJ_WAIT_MS */
 };
 
 int obj_table_init(struct obj_table *t, struct env *env, void *owner) MUST_CHECK;
@@ -78,7 +84,7 @@ void obj_table_close(struct obj_table *t);
  * obj_new() - Allocate a zeroed object and reserve its id
  * @size: bytes; struct obj is the first member
  *
- * Return: 0; -ENOMEM. The object is invisible until obj_publish().
+ * Return: 0; -ENOMEM; -EBUSY every id is taken. The object is invisible until obj_publish().
  */
 int obj_new(struct obj_table *t, const struct obj_ops *ops, size_t size, struct obj **out) MUST_CHECK;
 void obj_publish(struct obj *obj);
@@ -106,18 +112,25 @@ enum obj_remove_flags {
 
 /**
  * obj_destroy() - IOMMU_DESTROY
- * Return: 0; -ENOENT; -EBUSY something depends on it (nothing was changed).
+ * Return: 0; -ENOENT; -EBUSY something depends on it or works on it (nothing was changed).
  */
 int obj_destroy(struct obj_table *t, u32 id);
 /**
  * obj_remove() - Destroy a published object by its owner's pointer; waits for requests inside it
+ *
+ * Consumes the owner's hold (obj_hold() after making it: that is what keeps IOMMU_DESTROY away), on
+ * error too: the object then stays until the table is closed.
+ * Context: no lock that pre_destroy(), destroy() or a request inside may need.
  * Return: 0; -EBUSY something else depends on it.
  */
 int obj_remove(struct obj *obj, unsigned flags);
-/* Destroy now, or when the last hold is dropped (auto-created HWPTs). Consumes the caller's hold. */
+/* Drop the caller's hold and, when it was the last, destroy (auto-created HWPTs: whoever detaches last). */
 void obj_drop_auto(struct obj *obj);
 
-/* Every published object, for `ioasis show`. @fn runs inside the object, without the table's lock. */
+/*
+ * Every published object by rising id, for `ioasis show`. @fn runs inside the object, without the
+ * table's lock; it must not destroy objects.
+ */
 void obj_for_each(struct obj_table *t, void (*fn)(struct obj *obj, void *arg), void *arg);
 
 #endif
