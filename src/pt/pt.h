@@ -44,7 +44,8 @@ struct pt_gather {
 	u64 last;
 	u8 min_leaf_lg2; /* smallest leaf removed: the stride of an invalidation by address */
 	bool tables;	 /* table entries were removed too: paging-structure caches must go */
-	void *free;	 /* table pages, linked through their last item (pt/ and hwpt/ only) */
+	void *free;	 /* table pages, linked through their last item: a page's address has its low
+			  * bits clear, so a late walker reads an item that is not present */
 };
 
 static inline void pt_gather_init(struct pt_gather *g)
@@ -95,6 +96,10 @@ struct pt_fmt {
 	const char *name;	  /* "vtdss" */
 	unsigned max_va_bits, max_oa_bits;
 	unsigned item_len;	  /* bytes */
+	unsigned granule_lg2;	  /* bytes an item of level 0 covers */
+	unsigned features;	  /* enum pt_feature it can grant */
+	const struct pt_cfg *test_cfgs; /* what tests/fmt runs */
+	unsigned nr_test_cfgs;
 	u64 (*pgsizes)(const struct pt *pt);
 	int (*init)(struct pt *pt);
 	void (*fini)(struct pt *pt); /* frees every table at once: no walker may be inside */
@@ -121,10 +126,16 @@ struct pt {
 	unsigned top_level;
 	u64 last_iova;		/* highest IOVA the format and cfg allow */
 	_Atomic u64 nr_tables;
-	/* engine's own hot cache: the last leaf-level table used; private to pt/ */
-	u64 hot_start, hot_last;
-	void *hot_table;
-	unsigned hot_level;
+	u64 pgsizes;	/* leaf sizes as granted, a bitmap */
+	u64 last_oa;	/* highest OA as granted */
+	/* Private to pt/. The top for readers that hold no lock: root and level in one word. */
+	_Atomic uintptr_t top;
+	/* Private to pt/, for writers: the last table used of level 0 and of level 1. */
+	struct pt_hot {
+		u64 tag; /* iova >> (log2 of the bytes that the table covers); PT_HOT_NONE */
+		u64 *table;
+		u16 *note; /* of that table in the pool: how many items are present */
+	} hot[2];
 };
 
 /* The formats there are. A new one adds its file and its line in pt/formats.c. */
@@ -187,6 +198,7 @@ int amdv1_walk(const struct mem *mem, oa_t root, unsigned top_level, u64 iova, s
 int amdv1_mock_walk(const struct mem *mem, oa_t root, unsigned top_level, u64 iova,
 		    struct pt_leaf *out);
 /* Set the dirty bit of the leaf that @leaf found, as hardware does on the first write through it. */
+void vtdss_leaf_set_dirty(const struct mem *mem, const struct pt_leaf *leaf);
 void amdv1_leaf_set_dirty(const struct mem *mem, const struct pt_leaf *leaf);
 void amdv1_mock_leaf_set_dirty(const struct mem *mem, const struct pt_leaf *leaf);
 

@@ -1,0 +1,5 @@
+/* SPDX-License-Identifier: MIT */
+#define PT_FMT vtdss
+
+#include "pt/fmt/vtdss.h"
+#include "pt/engine.h"
