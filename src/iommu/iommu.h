@@ -6,7 +6,7 @@
 #ifndef IOASIS_SRC_IOMMU_IOMMU_H
 #define IOASIS_SRC_IOMMU_IOMMU_H
 
-#include "hwpt/iommu_ops.h"
+#include "hwpt/hwpt.h"
 
 /* Make the model and its driver. @name: "dmar0". The result is freed with ops->free. */
 int iommu_vtd_new(struct env *env, struct mem *mem, struct fault_log *log, const char *name,

@@ -10,7 +10,7 @@
 #ifndef IOASIS_SRC_PT_ITEMS_H
 #define IOASIS_SRC_PT_ITEMS_H
 
-#include "base/types.h"
+#include "base/base.h"
 
 #if defined(__SANITIZE_THREAD__)
 #define ITEMS_ONE_BY_ONE 1
