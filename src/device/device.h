@@ -50,7 +50,8 @@ struct device_model {
 	u8 revision;
 	unsigned nr_vectors; /* MSI-X */
 	u8 pasid_bits;
-	/* Set up @dev->bars and @dev->priv, start threads. Return: 0 or -errno (nothing left behind). */
+	/* Set up @dev->bars and @dev->priv, start threads. Return: 0 or -errno (nothing left behind).
+	 * dev->config may be given more than the header and capabilities it comes with. */
 	int (*init)(struct pci_dev *dev);
 	void (*fini)(struct pci_dev *dev);
 	/* Function level reset: registers as after power-on, no DMA in flight, when it returns. */
@@ -68,6 +69,15 @@ struct irq_line {
 	bool pending;
 };
 
+/*
+ * How eventfds are signalled: as the kernel does, never blocking. write() would block when a program
+ * has filled its counter; the completion of an empty asynchronous read signals it regardless.
+ */
+struct irq_kick {
+	unsigned long aio; /* 0: the host has no AIO, write() after poll() */
+	int null_fd;
+};
+
 struct pci_dev {
 	const struct device_model *model;
 	struct env *env;
@@ -79,7 +89,10 @@ struct pci_dev {
 	struct bar bars[PCI_NR_BARS];
 	struct irq_line msix[PCI_MAX_VECTORS];
 	struct irq_line err, req;
-	bool bus_master; /* command register bit 2: DMA is refused without it */
+	struct irq_kick kick;
+	u32 msix_bar, msix_table, msix_pba; /* where the table and the pending bits are */
+	bool msix_on;			    /* SET_IRQS gave a vector a trigger; shown in config */
+	_Atomic bool bus_master; /* command register bit 2: DMA is refused without it */
 	bool claimed;	 /* an open VFIO cdev is bound */
 	void *priv;	 /* the model's */
 	u32 index;	 /* its vfioN */
@@ -93,21 +106,56 @@ const struct device_model *device_model_find(const char *name);
 int pci_dev_new(struct env *env, struct mem *mem, struct iommu *iommu,
 		const struct device_model *model, rid_t rid, u32 index, struct pci_dev **out) MUST_CHECK;
 void pci_dev_free(struct pci_dev *dev);
-void pci_dev_reset(struct pci_dev *dev); /* configuration space and model */
+void pci_dev_reset(struct pci_dev *dev); /* configuration space, interrupts and model */
+/* Function level reset as VFIO_DEVICE_RESET and DEVCTL do it: the model only; configuration space and
+ * interrupt triggers are what they were. */
+void pci_dev_flr(struct pci_dev *dev);
 
 /* Configuration space as the program sees it, masks and side effects included. */
 void pci_config_read(struct pci_dev *dev, u32 off, void *to, u32 len);
 void pci_config_write(struct pci_dev *dev, u32 off, const void *from, u32 len);
+bool pci_memory_enabled(struct pci_dev *dev); /* command register bit 1 */
+/* Where the machine's firmware put a BAR: what sysfs and the BAR register say. */
+u64 pci_bar_address(const struct pci_dev *dev, unsigned bar);
 /* BAR access by pread/pwrite or a trapped store. Return: 0; -EINVAL outside the BAR. */
 int pci_bar_read(struct pci_dev *dev, unsigned bar, u32 off, void *to, u32 len);
 int pci_bar_write(struct pci_dev *dev, unsigned bar, u32 off, const void *from, u32 len);
+/* The strictest access of [off, off+len) inside the BAR. */
+enum bar_access pci_bar_access(const struct pci_dev *dev, unsigned bar, u32 off, u32 len);
+
+/*
+ * Interrupt triggers. @fd is a descriptor of ours (consumed), or -1: none. A vector that gets a trigger
+ * is unmasked, one that loses it is masked, and MSI-X is on while any has one, as a kernel leaves it.
+ */
+void pci_msix_set(struct pci_dev *dev, unsigned vector, int fd);
+void pci_msix_disable(struct pci_dev *dev);
+/* err, req. */
+void pci_line_set(struct pci_dev *dev, struct irq_line *line, int fd);
+/* Signal a trigger regardless of masks (SET_IRQS' loopback). Return: false when there is none. */
+bool pci_line_test(struct pci_dev *dev, struct irq_line *line);
 
 /* For models. */
 int pci_bar_add(struct pci_dev *dev, unsigned bar, u32 len, const struct bar_range *ranges,
 		unsigned nr_ranges) MUST_CHECK;
+/* Put the MSI-X table and pending bits into a BAR and their capability into configuration space. */
+void pci_msix_place(struct pci_dev *dev, unsigned bar, u32 table_off, u32 pba_off);
 void pci_msix_raise(struct pci_dev *dev, unsigned vector);
 /* DMA of the device: -EFAULT also while bus mastering is off (no fault is recorded then). */
 int pci_dma_read(struct pci_dev *dev, u64 iova, void *to, size_t len) MUST_CHECK;
 int pci_dma_write(struct pci_dev *dev, u64 iova, const void *from, size_t len) MUST_CHECK;
+
+/* Which half of a copy was refused. */
+enum pci_copy_side { PCI_COPY_SRC, PCI_COPY_DST };
+/*
+ * Memory to memory, at most @len <= PCI_COPY_MAX bytes, without a bounce where the source is direct.
+ * @bounce: PCI_COPY_MAX bytes of the caller's. Return: 0; -EFAULT and *side.
+ */
+#define PCI_COPY_MAX 65536u
+struct pci_copy {
+	u64 src, dst;
+	size_t len;
+	u8 *bounce;
+};
+int pci_dma_copy(struct pci_dev *dev, const struct pci_copy *copy, enum pci_copy_side *side) MUST_CHECK;
 
 #endif
