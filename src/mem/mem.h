@@ -12,6 +12,8 @@
 
 #define SEG_TOP_LG2 11
 
+struct mem_priv;
+
 /* Chunk table entry: NULL, a segment, or (bit 0 set) a table of 512 slots. */
 struct seg_slots {
 	_Atomic(struct seg *) slot[1u << (SEG_CHUNK_LG2 - SEG_SLOT_LG2)];
@@ -39,8 +41,16 @@ struct table_pool {
 	u16 *note;
 };
 
+/* What of the host can be used; probed once, shown by `ioasis show`. A test may turn rungs off. */
+struct mem_host {
+	bool map_files;	     /* may open /proc/PID/map_files of clients */
+	bool process_vm;     /* process_vm_readv works */
+	bool procmap_query;  /* /proc/PID/maps answers PROCMAP_QUERY (Linux 6.11) */
+};
+
 struct mem {
 	struct env *env;
+	struct mem_host host;
 	unsigned oa_bits; /* the smallest of the machine's formats */
 	struct table_pool tables;
 	struct lock segs_lock;
@@ -51,13 +61,7 @@ struct mem {
 	struct list mms;     /* GUARDED_BY(mm_lock) */
 	struct list users;   /* GUARDED_BY(mm_lock): per-uid counts */
 	struct mm *self;
-	void *priv; /* provider look-up structures, mem/ only */
-};
-
-/* What of the host can be used; probed once, shown by `ioasis show`. */
-struct mem_host {
-	bool map_files;	 /* may open /proc/PID/map_files of clients */
-	bool process_vm; /* process_vm_readv works */
+	struct mem_priv *priv; /* mem/ only */
 };
 
 /* @oa_bits: 48..52. @table_bytes: address space to reserve for table pages (0: 64 GiB). */
@@ -65,7 +69,10 @@ int mem_init(struct mem *mem, struct env *env, unsigned oa_bits, u64 table_bytes
 void mem_fini(struct mem *mem); /* every segment and mm must be gone but self and the pool */
 void mem_describe(struct mem *mem, json_t *out);
 
-/* Add a segment made by its owner (token memory, a BAR): chooses base. Return: 0; -ENOMEM; -ENOSPC. */
+/*
+ * Add a segment made by its owner (token memory, a BAR): chooses base.
+ * Return: 0 and one reference; -ENOMEM, also when OA space is used up.
+ */
 int seg_add(struct mem *mem, enum seg_kind kind, u8 *host, u64 len, struct seg **out) MUST_CHECK;
 struct seg *seg_get(struct seg *seg);
 void seg_put(struct mem *mem, struct seg *seg); /* the last one unlinks, waits a grace period, frees */
@@ -133,10 +140,9 @@ ALWAYS_INLINE void *table_at(const struct mem *mem, oa_t oa, u64 len)
 int copy_guarded(void *to, const void *from, size_t len) MUST_CHECK;
 /* Compare-and-swap of 4 or 8 naturally aligned bytes. Return: 0 and *old; -EFAULT. */
 int cmpxchg_guarded(void *at, u64 *old, u64 new_value, unsigned len) MUST_CHECK;
-int guard_install(void) MUST_CHECK; /* idempotent */
+int guard_install(void) MUST_CHECK; /* harmless when they are there; puts them back when replaced */
 /* Tell the guard that faults in [host, host+len) mark @seg dead, for spans. */
 void guard_watch(struct seg *seg);
 void guard_unwatch(struct seg *seg);
-
 
 #endif

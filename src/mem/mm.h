@@ -16,6 +16,7 @@
 #include "base/base.h"
 
 struct mem;
+struct mm_user;
 
 enum account_mode {
 	ACCOUNT_NONE, /* CAP_IPC_LOCK was held at MAP: no limit, pinned_vm is still counted */
@@ -35,6 +36,8 @@ struct mm {
 	_Atomic bool dead;
 	_Atomic u64 pinned_pages; /* VmPin */
 	_Atomic u64 locked_pages; /* VmLck, ACCOUNT_MM only */
+	_Atomic u64 memlock;	  /* RLIMIT_MEMLOCK when last read, bytes: for a client that is gone */
+	struct mm_user *user;	  /* what its uid shares */
 	struct list node;
 };
 
@@ -45,9 +48,18 @@ struct mm *mm_get(struct mm *mm);
 void mm_put(struct mm *mm);
 bool mm_alive(struct mm *mm);
 
-/* Copy between daemon memory and a client's addresses. Return: 0; -EFAULT (also when short); -ESRCH. */
+/*
+ * Copy between daemon memory and a client's addresses, as a system call of the client would: with the
+ * rights its mapping has now. Return: 0; -EFAULT (also when short); -ESRCH the mm is gone.
+ */
 int mm_read(struct mm *mm, uva_t from, void *to, u64 len);
 int mm_write(struct mm *mm, uva_t to, const void *from, u64 len);
+/*
+ * The same as DMA to memory whose rights were settled when it was mapped for DMA: bound to the address
+ * space (an exec ends it), and a later mprotect() changes nothing, as with a real pin.
+ */
+int mm_dma_read(struct mm *mm, uva_t from, void *to, u64 len) MUST_CHECK;
+int mm_dma_write(struct mm *mm, uva_t to, const void *from, u64 len) MUST_CHECK;
 
 /* The capabilities and limits the client has now, from /proc/PID/status and prlimit. */
 struct mm_rights {
@@ -57,7 +69,11 @@ struct mm_rights {
 };
 int mm_rights(struct mm *mm, struct mm_rights *out) MUST_CHECK;
 
-/* Charge or release @nr pages. Return: 0; -ENOMEM over the limit (nothing charged). */
+/* Pages that every client of @uid together has charged in ACCOUNT_USER mode. */
+u64 mm_user_locked(struct mem *mem, uid_t uid);
+
+/* Charge or release @nr pages. Return: 0; -ENOMEM over the limit (nothing charged); -EINVAL per mm and
+ * the mm is gone. */
 int mm_charge(struct mm *mm, enum account_mode mode, u64 nr_pages) MUST_CHECK;
 void mm_uncharge(struct mm *mm, enum account_mode mode, u64 nr_pages);
 
