@@ -38,6 +38,8 @@ struct ioasis_ctx {
 	enum account_mode account_mode; /* GUARDED_BY(objs.lock): ACCOUNT_USER or ACCOUNT_MM */
 	struct lock group_lock;		/* GROUP: attach state of every device of this context */
 	struct list node;		/* the machine's: its list of contexts */
+	/* The machine's, may be NULL: the last ctx_put() calls it first, to get off that list. */
+	void (*gone)(struct ioasis_ctx *ctx);
 };
 
 struct ioasis_ioas {
