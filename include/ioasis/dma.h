@@ -26,13 +26,13 @@ struct ioasis_dev;
  * shared with this one.
  * Return: 0; -EFAULT refused, or the memory is gone.
  */
-int ioasis_dma_read(struct ioasis_dev *dev, uint64_t iova, void *to, size_t len) IOASIS_MUST_CHECK;
+IOASIS_API int ioasis_dma_read(struct ioasis_dev *dev, uint64_t iova, void *to, size_t len) IOASIS_MUST_CHECK;
 
 /**
  * ioasis_dma_write() - The device writes memory; marks it dirty where tracking is on
  * Return: as ioasis_dma_read().
  */
-int ioasis_dma_write(struct ioasis_dev *dev, uint64_t iova, const void *from,
+IOASIS_API int ioasis_dma_write(struct ioasis_dev *dev, uint64_t iova, const void *from,
 		     size_t len) IOASIS_MUST_CHECK;
 
 /**
@@ -42,7 +42,7 @@ int ioasis_dma_write(struct ioasis_dev *dev, uint64_t iova, const void *from,
  * Return: 0 (swapped or not: compare); -EFAULT; -EINVAL len or alignment; -EOPNOTSUPP memory that is
  * only reached by copying.
  */
-int ioasis_dma_cmpxchg(struct ioasis_dev *dev, uint64_t iova, uint64_t *inout_expected,
+IOASIS_API int ioasis_dma_cmpxchg(struct ioasis_dev *dev, uint64_t iova, uint64_t *inout_expected,
 		       uint64_t desired, size_t len) IOASIS_MUST_CHECK;
 
 enum ioasis_dma_perm {
@@ -73,11 +73,11 @@ struct ioasis_span {
  * ioasis_dma_unspan(): an unmap of it waits. Hold it shortly; for long holds use an access object.
  * Return: 0; -EFAULT refused; -EOPNOTSUPP memory that is only reached by copying.
  */
-int ioasis_dma_span(struct ioasis_dev *dev, uint64_t iova, size_t len, unsigned perm,
+IOASIS_API int ioasis_dma_span(struct ioasis_dev *dev, uint64_t iova, size_t len, unsigned perm,
 		    struct ioasis_span *out) IOASIS_MUST_CHECK;
 
 /** ioasis_dma_unspan() - Give a span back, from any thread. */
-void ioasis_dma_unspan(struct ioasis_dev *dev, struct ioasis_span *span);
+IOASIS_API void ioasis_dma_unspan(struct ioasis_dev *dev, struct ioasis_span *span);
 
 /**
  * struct ioasis_seg - One piece of a batched translation
@@ -99,7 +99,7 @@ struct ioasis_seg {
  * ioasis_dma_xlate() - Translate pieces, all under one grace period
  * Return: how many succeeded (0..nr). A refused one is recorded as a fault.
  */
-size_t ioasis_dma_xlate(struct ioasis_dev *dev, unsigned perm, struct ioasis_seg *segs, size_t nr);
+IOASIS_API size_t ioasis_dma_xlate(struct ioasis_dev *dev, unsigned perm, struct ioasis_seg *segs, size_t nr);
 
 IOASIS_END_DECLS
 

@@ -30,25 +30,25 @@ enum ioasis_perm {
  * ioasis_ctx_new() - Open a context
  * Return: 0; -ENOMEM.
  */
-int ioasis_ctx_new(struct ioasis *ioasis, struct ioasis_ctx **out) IOASIS_MUST_CHECK;
+IOASIS_API int ioasis_ctx_new(struct ioasis *ioasis, struct ioasis_ctx **out) IOASIS_MUST_CHECK;
 
 /**
  * ioasis_ctx_free() - Close a context: detaches its devices, unmaps and frees all it owns; NULL is fine
  * Context: no other call on it is running.
  */
-void ioasis_ctx_free(struct ioasis_ctx *ctx);
+IOASIS_API void ioasis_ctx_free(struct ioasis_ctx *ctx);
 
 /**
  * ioasis_ioas_new() - Make an empty address space
  * Return: 0; -ENOMEM.
  */
-int ioasis_ioas_new(struct ioasis_ctx *ctx, struct ioasis_ioas **out) IOASIS_MUST_CHECK;
+IOASIS_API int ioasis_ioas_new(struct ioasis_ctx *ctx, struct ioasis_ioas **out) IOASIS_MUST_CHECK;
 
 /**
  * ioasis_ioas_destroy() - Destroy an address space and its mappings
  * Return: 0; -EBUSY a device or an access is attached (nothing changed).
  */
-int ioasis_ioas_destroy(struct ioasis_ioas *ioas);
+IOASIS_API int ioasis_ioas_destroy(struct ioasis_ioas *ioas);
 
 enum ioasis_map_flags {
 	IOASIS_MAP_FIXED_IOVA = 1, /* use .iova; else one is chosen, never 0 */
@@ -85,7 +85,7 @@ struct ioasis_map_args {
  * is mapped there; -ENOSPC no free IOVA; -ENOMEM.
  * Source: linux/iommufd.h, IOMMU_IOAS_MAP.
  */
-int ioasis_ioas_map(struct ioasis_ioas *ioas, const struct ioasis_map_args *args,
+IOASIS_API int ioasis_ioas_map(struct ioasis_ioas *ioas, const struct ioasis_map_args *args,
 		    uint64_t *out_iova) IOASIS_MUST_CHECK;
 
 /**
@@ -93,7 +93,7 @@ int ioasis_ioas_map(struct ioasis_ioas *ioas, const struct ioasis_map_args *args
  * @fd: stays the caller's; @offset: bytes; args->host is ignored
  * Return: as ioasis_ioas_map(); -EBADF.
  */
-int ioasis_ioas_map_file(struct ioasis_ioas *ioas, const struct ioasis_map_args *args, int fd,
+IOASIS_API int ioasis_ioas_map_file(struct ioasis_ioas *ioas, const struct ioasis_map_args *args, int fd,
 			 uint64_t offset, uint64_t *out_iova) IOASIS_MUST_CHECK;
 
 /**
@@ -105,27 +105,27 @@ int ioasis_ioas_map_file(struct ioasis_ioas *ioas, const struct ioasis_map_args 
  * Return: 0; -EINVAL len 0; -EOVERFLOW; -ENOENT nothing there, or a mapping that sticks out.
  * Source: linux/iommufd.h, IOMMU_IOAS_UNMAP.
  */
-int ioasis_ioas_unmap(struct ioasis_ioas *ioas, uint64_t iova, uint64_t len,
+IOASIS_API int ioasis_ioas_unmap(struct ioasis_ioas *ioas, uint64_t iova, uint64_t len,
 		      uint64_t *out_unmapped);
 
 /**
  * ioasis_dev_bind() - Give a device to a context, with its DMA blocked
  * Return: 0; -EBUSY another context has it; -ENOMEM.
  */
-int ioasis_dev_bind(struct ioasis_ctx *ctx, struct ioasis_dev *dev) IOASIS_MUST_CHECK;
+IOASIS_API int ioasis_dev_bind(struct ioasis_ctx *ctx, struct ioasis_dev *dev) IOASIS_MUST_CHECK;
 
 /** ioasis_dev_unbind() - Take it back: detaches it first. */
-void ioasis_dev_unbind(struct ioasis_dev *dev);
+IOASIS_API void ioasis_dev_unbind(struct ioasis_dev *dev);
 
 /**
  * ioasis_dev_attach() - Let a bound device use an address space; replaces what it used before
  * Return: 0; -EADDRINUSE a mapping lies where the device's IOMMU cannot reach or must not; -EFAULT
  * memory of a mapping is gone; -ENOMEM.
  */
-int ioasis_dev_attach(struct ioasis_dev *dev, struct ioasis_ioas *ioas) IOASIS_MUST_CHECK;
+IOASIS_API int ioasis_dev_attach(struct ioasis_dev *dev, struct ioasis_ioas *ioas) IOASIS_MUST_CHECK;
 
 /** ioasis_dev_detach() - Block its DMA again; harmless when it is not attached. */
-void ioasis_dev_detach(struct ioasis_dev *dev);
+IOASIS_API void ioasis_dev_detach(struct ioasis_dev *dev);
 
 IOASIS_END_DECLS
 

@@ -38,13 +38,13 @@ struct ioasis_args {
  * ioasis_new() - Make an instance
  * Return: 0; -EINVAL unknown machine or flags; -ENOMEM.
  */
-int ioasis_new(const struct ioasis_args *args, struct ioasis **out) IOASIS_MUST_CHECK;
+IOASIS_API int ioasis_new(const struct ioasis_args *args, struct ioasis **out) IOASIS_MUST_CHECK;
 
 /**
  * ioasis_free() - End an instance; NULL is fine
  * Context: every context of it is closed, no thread is inside a call on it.
  */
-void ioasis_free(struct ioasis *ioasis);
+IOASIS_API void ioasis_free(struct ioasis *ioasis);
 
 /**
  * ioasis_dev_new() - Add an endpoint behind the machine's first IOMMU
@@ -53,13 +53,13 @@ void ioasis_free(struct ioasis *ioasis);
  * Its DMA is blocked until it is attached. This is how a device model comes into a machine.
  * Return: 0; -EEXIST the requester id is taken; -ENOMEM.
  */
-int ioasis_dev_new(struct ioasis *ioasis, uint16_t rid, struct ioasis_dev **out) IOASIS_MUST_CHECK;
+IOASIS_API int ioasis_dev_new(struct ioasis *ioasis, uint16_t rid, struct ioasis_dev **out) IOASIS_MUST_CHECK;
 
 /**
  * ioasis_dev_free() - Remove an endpoint made by ioasis_dev_new()
  * Context: not bound to a context, no DMA of it in flight.
  */
-void ioasis_dev_free(struct ioasis_dev *dev);
+IOASIS_API void ioasis_dev_free(struct ioasis_dev *dev);
 
 /**
  * ioasis_guard_install() - Make DMA survive memory that goes away under it
@@ -69,7 +69,7 @@ void ioasis_dev_free(struct ioasis_dev *dev);
  * is mapped; an instance that has only its own process's memory needs none.
  * Return: 0; a negative errno of sigaction().
  */
-int ioasis_guard_install(void);
+IOASIS_API int ioasis_guard_install(void);
 
 IOASIS_END_DECLS
 

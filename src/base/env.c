@@ -21,13 +21,32 @@ void env_fini(struct env *env)
 	epoch_fini(&env->epoch);
 }
 
+/*
+ * A type that wants cache lines of its own has a size of whole lines, so the size tells when calloc()'s
+ * alignment is not enough.
+ */
+static void *zeroed(size_t nr, size_t len)
+{
+	size_t total;
+	void *p;
+
+	if (__builtin_mul_overflow(nr, len, &total))
+		return NULL;
+	if (!total || total % CACHELINE)
+		return calloc(1, total);
+	p = aligned_alloc(CACHELINE, total);
+	if (p)
+		memset(p, 0, total);
+	return p;
+}
+
 void *env_calloc(struct env *env, size_t nr, size_t len)
 {
 	void *p;
 
 	if (fault_hit(&env->fault))
 		return NULL;
-	p = calloc(nr, len);
+	p = zeroed(nr, len);
 	if (p)
 		atomic_fetch_add_explicit(&env->nr_allocs, 1, memory_order_relaxed);
 	return p;

@@ -19,7 +19,7 @@ struct env {
 int env_init(struct env *env) MUST_CHECK;
 void env_fini(struct env *env);
 
-/* Zeroed memory through a fault point. Return: NULL when out of memory (or told so). */
+/* Zeroed memory, aligned for any type (alignas(CACHELINE) too), through a fault point. Return: NULL when out of memory (or told so). */
 void *env_zalloc(struct env *env, size_t len) MUST_CHECK;
 void *env_calloc(struct env *env, size_t nr, size_t len) MUST_CHECK; /* checks nr * len */
 void env_free(struct env *env, void *p);			     /* NULL is fine */

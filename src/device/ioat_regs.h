@@ -8,6 +8,8 @@
 #ifndef IOASIS_SRC_DEVICE_IOAT_REGS_H
 #define IOASIS_SRC_DEVICE_IOAT_REGS_H
 
+#include "base/base.h"
+
 /* General registers: byte offsets in BAR 0. */
 #define IOAT_CHANCNT	   0x00 /* 8 */
 #define IOAT_XFERCAP	   0x01 /* 8: log2 of the longest transfer */

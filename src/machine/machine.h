@@ -8,6 +8,7 @@
 #define IOASIS_SRC_MACHINE_MACHINE_H
 
 #include "device/device.h"
+#include "dma/dma.h"
 #include "event/event.h"
 #include "ioas/ioas.h"
 #include "ioasis/ioasis.h"
@@ -19,7 +20,7 @@
 struct ioasis_dev {
 	struct ioasis *ioasis;
 	struct iommu_dev idev;
-	struct bound_dev *bound;
+	struct bound_dev *bound; /* GUARDED_BY(ioasis->lock) for changing; NULL: not bound */
 	struct list node;
 };
 
@@ -27,7 +28,7 @@ struct ioasis {
 	struct env env;
 	struct mem mem;
 	struct fault_log log;
-	char machine[32]; /* preset's name, or "custom" */
+	char machine[32]; /* preset's name, a JSON text's "name", or "custom" */
 	bool test_ops;	  /* IOMMU_TEST_CMD is answered: the mock machine */
 	struct iommu *iommus[MACHINE_MAX_IOMMUS];
 	unsigned nr_iommus;
@@ -37,10 +38,28 @@ struct ioasis {
 	struct list ctxs;	 /* of struct ioasis_ctx.node */
 };
 
-/* The live tree, for `ioasis show --json`. */
+/**
+ * machine_new() - ioasis_new() that also says why not
+ * @machine: a preset's name or a JSON text; @flags: IOASIS_NO_DEVICES
+ * @why: a sentence when the answer is -EINVAL, else empty; may be NULL when @why_len is 0
+ */
+int machine_new(const char *machine, u32 flags, char *why, size_t why_len,
+		struct ioasis **out) MUST_CHECK;
+
+/* The presets' names. NULL past the last. */
+const char *machine_preset_name(unsigned idx);
+
+/* Open a context that the machine lists until it is gone. Return: 0; -ENOMEM. */
+int machine_ctx_new(struct ioasis *ioasis, struct ioasis_ctx **out) MUST_CHECK;
+
+/* The live tree, for `ioasis show --json`. NULL: out of memory. */
 json_t *machine_describe(struct ioasis *ioasis);
-/* Every step of one translation, for `ioasis walk`. */
+/*
+ * Every step of one translation, for `ioasis walk`: an object with "error" when no device of the
+ * machine has that requester id. NULL: out of memory.
+ */
 json_t *machine_walk(struct ioasis *ioasis, rid_t rid, pasid_t pasid, iova_t iova);
+/* By address ("0000:01:00.0"), or with NULL by its vfioN. Return: NULL when there is none. */
 struct pci_dev *machine_pci_dev(struct ioasis *ioasis, const char *bdf_or_null, u32 index);
 
 #endif

@@ -20,6 +20,24 @@ static void counts_and_zeroes(void **unused)
 	env_fini(&env);
 }
 
+/* Types with cache lines of their own get them. */
+static void aligned(void **unused)
+{
+	struct env env;
+	void *p[8];
+	int i;
+
+	assert_int_equal(env_init(&env), 0);
+	for (i = 0; i < 8; i++) {
+		p[i] = env_zalloc(&env, 3 * CACHELINE);
+		assert_non_null(p[i]);
+		assert_int_equal((uintptr_t)p[i] % CACHELINE, 0);
+	}
+	for (i = 0; i < 8; i++)
+		env_free(&env, p[i]);
+	env_fini(&env);
+}
+
 static void nth_fails(void **unused)
 {
 	struct env env;
@@ -60,6 +78,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(counts_and_zeroes),
+		cmocka_unit_test(aligned),
 		cmocka_unit_test(nth_fails),
 		cmocka_unit_test(json),
 	};

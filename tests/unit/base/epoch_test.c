@@ -66,7 +66,7 @@ static unsigned race(const void *readers_scope, const void *sync_scope, bool syn
 		assert_int_equal(pthread_create(&t[i], NULL, reader, &sh), 0);
 	while (atomic_load(&sh.nr_running) < READERS)
 		sched_yield();
-	for (round = 0; round < 20000; round++) {
+	for (round = 0; round < 3000; round++) {
 		volatile int *old = atomic_load(&sh.p);
 		int *new = old == &cells[0] ? &cells[1] : &cells[0];
 
