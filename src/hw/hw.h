@@ -7,12 +7,18 @@
  * registers, tables in memory and commands, as a kernel's driver does; forgetting an invalidation
  * really matters. Out of reset a model blocks every DMA; translation never falls through to identity.
  *
- * A device is behind a model through a *port*: its requester id and its translation caches. Every
- * function that translates is called inside an epoch of scope "any".
+ * A device is behind a model through a *port*: its requester id and its caches. Every function that
+ * translates is called inside an epoch of scope "any".
+ *
+ * A request goes: context (what the tables say about RID and PASID: domain id and root; cached in the
+ * port) -> IOTLB entry -> walk of the page tables. Each cache is used until a command drops it.
+ *
+ * Files: port.c (ports, contexts, misses), iotlb.c (filling, invalidating), vtd*.c, mock*.c (models).
  */
 #ifndef IOASIS_SRC_HW_HW_H
 #define IOASIS_SRC_HW_HW_H
 
+#include "hw/iotlb.h"
 #include "mem/mem.h"
 #include "pt/pt.h"
 
@@ -25,6 +31,7 @@ enum xlate_reason {
 	XLATE_BAD_TABLE,   /* a table or entry that is not in memory, or with reserved bits set */
 	XLATE_NO_MEMORY,   /* a leaf, but nothing behind its OA (or memory that died) */
 	XLATE_NO_DEVICE,   /* the IOMMU or the device is gone */
+	XLATE_REASON_NR,
 };
 const char *xlate_reason_name(enum xlate_reason r);
 
@@ -34,7 +41,8 @@ struct xlate_fault {
 	iova_t iova;
 	u8 perm; /* asked for */
 	enum xlate_reason reason;
-	u32 code; /* VT-d: fault reason; mock: 0 */
+	u32 code;   /* VT-d: fault reason; mock: 0 */
+	bool quiet; /* the tables ask that it is not recorded (VT-d: FPD) */
 };
 
 /* What a translation yields: valid until the epoch is left. */
@@ -46,80 +54,185 @@ struct xlate_res {
 	u8 perm;
 };
 
+/* What the tables say about one (RID, PASID). */
+enum hw_context_flags {
+	HW_CONTEXT_DIRTY = 1, /* maintain dirty bits */
+	HW_CONTEXT_QUIET = 2, /* do not record its faults */
+};
+struct hw_context {
+	u32 did;
+	u8 top_level;
+	u8 flags;
+	oa_t root;
+	u64 last; /* highest IOVA it can translate */
+};
+
 struct hw_iommu;
 struct hw_port;
 
 struct hw_ops {
 	const char *name;
-	/* One uncached translation. Return: 0 and *res, or -EFAULT and *fault (not yet recorded). */
-	int (*walk)(struct hw_iommu *hw, struct hw_port *port, pasid_t pasid, iova_t iova,
-		    enum perm perm, struct xlate_res *res, struct xlate_fault *fault);
+	/* Read the tables. Return: 0 and *out; -EFAULT and .reason, .code, .quiet of *fault. */
+	int (*context)(struct hw_iommu *hw, rid_t rid, pasid_t pasid, struct hw_context *out,
+		       struct xlate_fault *fault);
+	/* One uncached translation, permission checked, dirty bit set. out->perm is what may be cached.
+	 * Return: 0; -EFAULT and .reason, .code of *fault. */
+	int (*walk)(struct hw_iommu *hw, const struct hw_context *ctx, iova_t iova, enum perm perm,
+		    struct pt_leaf *out, struct xlate_fault *fault);
 	/* Latch a fault as the hardware does and raise the interrupt. */
 	void (*record)(struct hw_iommu *hw, const struct xlate_fault *fault);
 	u64 (*reg_read)(struct hw_iommu *hw, u32 off, unsigned len);
 	void (*reg_write)(struct hw_iommu *hw, u32 off, u64 value, unsigned len);
 	void (*reset)(struct hw_iommu *hw);
-	void (*free)(struct hw_iommu *hw);
-	/* Each table and level of one translation, decoded, for `ioasis walk`; then what is cached. */
+	void (*free)(struct hw_iommu *hw); /* every port is gone */
+	/* Each table and level of one translation, decoded, for `ioasis walk`; then what is cached.
+	 * Inside an epoch (any). */
 	void (*explain)(struct hw_iommu *hw, rid_t rid, pasid_t pasid, iova_t iova, json_t *out);
 	/* Registers and caches, for `ioasis show`. */
 	void (*describe)(struct hw_iommu *hw, json_t *out);
 };
 
-/*
- * Generations: a cached translation carries the generation of its IOVA bucket and is stale once that
- * moved. Invalidating a range moves the buckets it covers, at once, for every port, whatever their
- * number; what lies in other buckets stays cached.
- */
-#define IOTLB_BUCKETS 1024u
-
 struct hw_iommu {
 	const struct hw_ops *ops;
 	struct env *env;
 	struct mem *mem;
-	/* The interrupt line, set by the driver; called with no lock held. */
+	/* The interrupt line, set by the driver; called with no lock of hw held. */
 	void (*irq)(void *arg);
 	void *irq_arg;
-	_Atomic u64 gen_all;		     /* everything */
-	_Atomic u64 gen[IOTLB_BUCKETS];	     /* by hash of (domain id, IOVA >> 21) */
-	_Atomic u64 nr_hits, nr_walks, nr_faults;
-	struct lock lock;		     /* RANK_HW: registers and queue consumption */
-	struct list ports;		     /* GUARDED_BY(lock) */
+	struct lock lock;  /* RANK_HW: registers and queue consumption */
+	struct list ports; /* GUARDED_BY(lock) */
+	struct iova_range hole; /* never translated, whatever the tables say; start > last: none */
+	_Atomic u64 nr_faults;
+	struct iotlb_gens gens;
 };
 
-/* One cached translation. Filled and read without locks: seq is odd while it is written. */
-struct iotlb_entry {
+#define HW_PORT_CONTEXTS 16u
+
+/* One cached context; by PASID. Written under hw->lock, read without: seq is odd meanwhile. */
+struct hw_context_slot {
+	_Atomic u64 tag; /* iotlb_tag(), 0: empty */
+	_Atomic u64 root, last;
 	_Atomic u32 seq;
-	u32 pasid;
-	u32 did; /* domain id, as the hardware tags it */
-	u8 perm;
-	u8 lg2;	 /* the leaf's size */
-	u64 start, last;
-	u64 gen, gen_all, gen_mem;
-	u64 oa;	   /* of start */
-	u8 *host;  /* of start; NULL: remote */
-	struct seg *seg;
+	_Atomic u32 bits; /* top_level << 8 | flags */
 };
-
-#define IOTLB_WAYS_LG2 6 /* entries per port: 64, direct mapped by page, plus the last one used */
 
 struct hw_port {
+	/* What a hit reads besides its entry. */
+	alignas(CACHELINE) struct iotlb_gens *gens;
+	_Atomic u64 *mem_gen;
+	_Atomic u8 granule;  /* log2, of the last entry used: tried first */
+	_Atomic u8 granules; /* which ones have entries: bits by enum iotlb_granule */
+	_Atomic bool gone;   /* device removed: every DMA faults with XLATE_NO_DEVICE */
+	_Atomic u64 nr_hits; /* lost counts are possible when threads share a port: no RMW on a hit */
+	_Atomic u64 nr_walks;
+	struct hw_context_slot ctx[HW_PORT_CONTEXTS];
 	struct hw_iommu *hw;
 	rid_t rid;
+	_Atomic u64 context_gen; /* moves when contexts are dropped */
 	struct list node;
-	_Atomic bool gone; /* device removed: every DMA faults with XLATE_NO_DEVICE */
-	struct iotlb_entry tlb[1u << IOTLB_WAYS_LG2];
+	struct iotlb_entry tlb[1u << IOTLB_ENTRIES_LG2];
 };
 
 void hw_port_init(struct hw_port *port, struct hw_iommu *hw, rid_t rid);
-void hw_port_fini(struct hw_port *port);
+bool hw_has_port(struct hw_iommu *hw, rid_t rid);
+/* The device is gone: from now on every DMA of it faults. The caller waits for a grace period. */
+void hw_port_remove(struct hw_port *port);
+void hw_port_fini(struct hw_port *port); /* no DMA of it is in flight */
 
-/*
- * Translate one access: caches first, then tables. On refusal the fault has been recorded.
- * Context: inside an epoch (any). Return: 0 and *res; -EFAULT and *fault (which may be NULL).
+struct hw_stats {
+	u64 nr_hits, nr_walks, nr_faults;
+};
+struct hw_stats hw_stats(struct hw_iommu *hw);
+
+/* A miss of the first probe. */
+int hw_xlate_slow(struct hw_port *port, pasid_t pasid, iova_t iova, enum perm perm,
+		  struct xlate_res *res, struct xlate_fault *fault);
+
+/* Try one entry. Return: true and *res. */
+ALWAYS_INLINE bool iotlb_hit(const struct hw_port *port, const struct iotlb_entry *e, pasid_t pasid,
+			     iova_t iova, enum perm perm, struct xlate_res *res)
+{
+	/* Acquire on every field: none may be read after the second look at seq. Free on x86. */
+#define IOTLB_READ(f) atomic_load_explicit(&e->f, memory_order_acquire)
+	u64 tag = atomic_load_explicit(&port->ctx[pasid.v % HW_PORT_CONTEXTS].tag,
+				       memory_order_acquire);
+	u32 seq = IOTLB_READ(seq);
+	u64 off = iova.v - IOTLB_READ(start);
+	u64 span = IOTLB_READ(span);
+	u32 meta = IOTLB_READ(meta);
+	u64 gen = IOTLB_READ(gen);
+	u8 *host = IOTLB_READ(host);
+	struct seg *seg = IOTLB_READ(seg);
+	u64 oa = IOTLB_READ(oa);
+	u64 now;
+
+	if (unlikely(off > span || IOTLB_READ(tag) != tag ||
+		     !iotlb_tag_is(tag, pasid) || (meta & (u32)perm) != (u32)perm))
+		return false;
+	now = atomic_load_explicit(&port->gens->did[iotlb_tag_did(tag) % IOTLB_DID_BUCKETS],
+				   memory_order_acquire);
+	now += atomic_load_explicit(&port->gens->bucket[meta >> 8 & (2 * IOTLB_BUCKETS - 1)],
+				    memory_order_acquire);
+	now += atomic_load_explicit(port->mem_gen, memory_order_acquire);
+	if (unlikely(gen != now || seq & 1 ||
+		     atomic_load_explicit(&e->seq, memory_order_relaxed) != seq))
+		return false;
+	*res = (struct xlate_res){
+		.oa = OA(oa + off),
+		.last = iova.v + (span - off),
+		.host = host ? host + off : NULL,
+		.seg = seg,
+		.perm = (u8)(meta & PERM_RW),
+	};
+	return true;
+#undef IOTLB_READ
+}
+
+/**
+ * hw_xlate() - Translate one access: caches first, then tables
+ * @perm: PERM_R, PERM_W or both
+ * @fault: why it was refused; may be NULL
+ *
+ * On refusal the fault has been recorded (not that of a device which is gone: nobody saw it).
+ * Context: inside an epoch (any).
+ * Return: 0 and *res; -EFAULT and *fault.
  */
-int hw_xlate(struct hw_port *port, pasid_t pasid, iova_t iova, enum perm perm,
-	     struct xlate_res *res, struct xlate_fault *fault);
+ALWAYS_INLINE int hw_xlate(struct hw_port *port, pasid_t pasid, iova_t iova, enum perm perm,
+			   struct xlate_res *res, struct xlate_fault *fault)
+{
+	unsigned granule = atomic_load_explicit(&port->granule, memory_order_relaxed);
+
+	if (likely(iotlb_hit(port, &port->tlb[iotlb_index(iova.v, granule)], pasid, iova, perm,
+			     res))) {
+		atomic_store_explicit(&port->nr_hits,
+				      atomic_load_explicit(&port->nr_hits, memory_order_relaxed) + 1,
+				      memory_order_relaxed);
+		return 0;
+	}
+	return hw_xlate_slow(port, pasid, iova, perm, res, fault);
+}
+
+/* For models (hw->lock held). Drop cached translations of a domain, of a range of it, of all. */
+void iotlb_drop_all(struct hw_iommu *hw) MUST_HOLD(hw->lock);
+void iotlb_drop_domain(struct hw_iommu *hw, u32 did) MUST_HOLD(hw->lock);
+void iotlb_drop_range(struct hw_iommu *hw, u32 did, struct iova_range r) MUST_HOLD(hw->lock);
+/* Drop cached contexts: of every port; of RIDs equal to @rid outside @ignore; of a domain. */
+void context_drop_all(struct hw_iommu *hw) MUST_HOLD(hw->lock);
+void context_drop_rid(struct hw_iommu *hw, rid_t rid, u32 ignore) MUST_HOLD(hw->lock);
+void context_drop_domain(struct hw_iommu *hw, u32 did) MUST_HOLD(hw->lock);
+/* What every model shows of its ports. */
+void hw_describe_ports(struct hw_iommu *hw, json_t *out);
+void hw_explain_cached(struct hw_iommu *hw, rid_t rid, pasid_t pasid, iova_t iova, json_t *out);
+void hw_explain_steps(struct hw_iommu *hw, const struct pt_fmt *fmt, const struct hw_context *ctx,
+		      iova_t iova, json_t *out);
+
+/* What every model's init and free do. */
+void hw_init(struct hw_iommu *hw, const struct hw_ops *ops, struct env *env, struct mem *mem);
+void hw_fini(struct hw_iommu *hw);
+
+/* Memory as the IOMMU reads and writes it: bounds, holes and vanished memory are -EFAULT. */
+int hw_mem_read(struct mem *mem, oa_t oa, void *to, size_t len) MUST_CHECK;
+int hw_mem_write(struct mem *mem, oa_t oa, const void *from, size_t len) MUST_CHECK;
 
 /* Models. The driver owns what they return and frees it with ops->free. */
 struct hw_vtd_cfg {
@@ -130,7 +243,7 @@ int hw_vtd_new(struct env *env, struct mem *mem, const struct hw_vtd_cfg *cfg,
 int hw_mock_new(struct env *env, struct mem *mem, struct hw_iommu **out) MUST_CHECK;
 
 /* The register maps, shared with the drivers: facts of the hardware, one header per model. */
-#include "hw/vtd_regs.h"
 #include "hw/mock_regs.h"
+#include "hw/vtd_regs.h"
 
 #endif

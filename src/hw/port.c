@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Ports: a device's place behind an IOMMU. What happens when the first probe of the IOTLB misses: the
+ * other granules, the context, the walk, the fill; and the context cache.
+ */
+#include "hw/hw.h"
+
+#define PASID_LIMIT (1u << 20)
+
+const char *xlate_reason_name(enum xlate_reason r)
+{
+	static const char *const names[XLATE_REASON_NR] = {
+		[XLATE_BLOCKED] = "blocked",
+		[XLATE_NOT_PRESENT] = "not present",
+		[XLATE_PERM] = "permission",
+		[XLATE_RANGE] = "out of range",
+		[XLATE_BAD_TABLE] = "bad table",
+		[XLATE_NO_MEMORY] = "no memory",
+		[XLATE_NO_DEVICE] = "no device",
+	};
+
+	return (unsigned)r < XLATE_REASON_NR ? names[r] : "?";
+}
+
+void hw_init(struct hw_iommu *hw, const struct hw_ops *ops, struct env *env, struct mem *mem)
+{
+	hw->ops = ops;
+	hw->env = env;
+	hw->mem = mem;
+	hw->hole = (struct iova_range){.start = 1, .last = 0};
+	lock_init(&hw->lock, RANK_HW);
+	list_init(&hw->ports);
+}
+
+void hw_fini(struct hw_iommu *hw)
+{
+	assert(list_empty(&hw->ports));
+	lock_fini(&hw->lock);
+}
+
+void hw_port_init(struct hw_port *port, struct hw_iommu *hw, rid_t rid)
+{
+	memset(port, 0, sizeof(*port));
+	port->hw = hw;
+	port->gens = &hw->gens;
+	port->mem_gen = &hw->mem->generation;
+	port->rid = rid;
+	port->granule = (u8)iotlb_granule_lg2(IOTLB_4K);
+	lock_take(&hw->lock);
+	list_push_back(&hw->ports, &port->node);
+	lock_drop(&hw->lock);
+}
+
+bool hw_has_port(struct hw_iommu *hw, rid_t rid)
+{
+	struct list *p;
+	bool found = false;
+
+	lock_take(&hw->lock);
+	list_for_each(p, &hw->ports)
+		found |= list_entry(p, struct hw_port, node)->rid.v == rid.v;
+	lock_drop(&hw->lock);
+	return found;
+}
+
+void hw_port_fini(struct hw_port *port)
+{
+	struct hw_iommu *hw = port->hw;
+
+	lock_take(&hw->lock);
+	list_del(&port->node);
+	lock_drop(&hw->lock);
+}
+
+/* The slot's seq is odd while its words are written; hw->lock keeps writers apart. */
+static void slot_write(struct hw_iommu *hw, struct hw_context_slot *slot, u64 tag,
+		       const struct hw_context *ctx) MUST_HOLD(hw->lock)
+{
+	u32 seq = atomic_load_explicit(&slot->seq, memory_order_relaxed);
+
+	atomic_store_explicit(&slot->seq, seq + 1, memory_order_relaxed);
+	atomic_store_explicit(&slot->tag, tag, memory_order_release);
+	atomic_store_explicit(&slot->root, ctx->root.v, memory_order_release);
+	atomic_store_explicit(&slot->last, ctx->last, memory_order_release);
+	atomic_store_explicit(&slot->bits, (u32)ctx->top_level << 8 | ctx->flags,
+			      memory_order_release);
+	atomic_store_explicit(&slot->seq, seq + 2, memory_order_release);
+}
+
+/* Return: true and *ctx, *seq; the context holds while the slot's seq stays *seq. */
+static bool slot_read(struct hw_context_slot *slot, pasid_t pasid, struct hw_context *ctx, u32 *seq)
+{
+	u32 s = atomic_load_explicit(&slot->seq, memory_order_acquire);
+	u64 tag = atomic_load_explicit(&slot->tag, memory_order_acquire);
+	u64 root = atomic_load_explicit(&slot->root, memory_order_acquire);
+	u64 last = atomic_load_explicit(&slot->last, memory_order_acquire);
+	u32 bits = atomic_load_explicit(&slot->bits, memory_order_acquire);
+
+	if (s & 1 || !iotlb_tag_is(tag, pasid) ||
+	    atomic_load_explicit(&slot->seq, memory_order_relaxed) != s)
+		return false;
+	*seq = s;
+	*ctx = (struct hw_context){
+		.did = iotlb_tag_did(tag),
+		.top_level = (u8)(bits >> 8),
+		.flags = (u8)bits,
+		.root = OA(root),
+		.last = last,
+	};
+	return true;
+}
+
+static void drop_slots(struct hw_iommu *hw, struct hw_port *port, bool all,
+		       u32 did) MUST_HOLD(hw->lock)
+{
+	const struct hw_context none = {0};
+
+	/* First the generation: who read the old tables must not publish them after us. */
+	atomic_fetch_add(&port->context_gen, 1);
+	for (unsigned i = 0; i < HW_PORT_CONTEXTS; i++) {
+		struct hw_context_slot *slot = &port->ctx[i];
+		u64 tag = atomic_load_explicit(&slot->tag, memory_order_relaxed);
+
+		if (tag && (all || iotlb_tag_did(tag) == did))
+			slot_write(hw, slot, 0, &none);
+	}
+}
+
+void context_drop_all(struct hw_iommu *hw)
+{
+	struct list *p;
+
+	list_for_each(p, &hw->ports)
+		drop_slots(hw, list_entry(p, struct hw_port, node), true, 0);
+}
+
+void context_drop_rid(struct hw_iommu *hw, rid_t rid, u32 ignore)
+{
+	struct list *p;
+
+	list_for_each(p, &hw->ports) {
+		struct hw_port *port = list_entry(p, struct hw_port, node);
+
+		if (!((port->rid.v ^ rid.v) & ~ignore))
+			drop_slots(hw, port, true, 0);
+	}
+}
+
+void context_drop_domain(struct hw_iommu *hw, u32 did)
+{
+	struct list *p;
+
+	list_for_each(p, &hw->ports)
+		drop_slots(hw, list_entry(p, struct hw_port, node), false, did);
+}
+
+void hw_port_remove(struct hw_port *port)
+{
+	struct hw_iommu *hw = port->hw;
+
+	atomic_store(&port->gone, true);
+	lock_take(&hw->lock);
+	drop_slots(hw, port, true, 0);
+	lock_drop(&hw->lock);
+}
+
+struct hw_stats hw_stats(struct hw_iommu *hw)
+{
+	struct hw_stats s = {.nr_faults = atomic_load(&hw->nr_faults)};
+	struct list *p;
+
+	lock_take(&hw->lock);
+	list_for_each(p, &hw->ports) {
+		struct hw_port *port = list_entry(p, struct hw_port, node);
+
+		s.nr_hits += atomic_load_explicit(&port->nr_hits, memory_order_relaxed);
+		s.nr_walks += atomic_load_explicit(&port->nr_walks, memory_order_relaxed);
+	}
+	lock_drop(&hw->lock);
+	return s;
+}
+
+/* One translation on its way through the slow path. */
+struct miss {
+	struct hw_port *port;
+	pasid_t pasid;
+	iova_t iova;
+	enum perm perm;
+	struct hw_context ctx;
+	bool cacheable;
+	u32 slot_seq;
+	u64 gen[2]; /* of small and large leaves, as before the walk */
+	struct pt_leaf leaf;
+};
+
+/*
+ * The context from the port's cache, or from the tables and into the cache. One that was dropped while
+ * it was read is good for this request, which came before the command, and for nothing after it.
+ */
+static int get_context(struct miss *m, struct xlate_fault *fault)
+{
+	struct hw_port *port = m->port;
+	struct hw_iommu *hw = port->hw;
+	struct hw_context_slot *slot = &port->ctx[m->pasid.v % HW_PORT_CONTEXTS];
+	u64 gen;
+	int rc;
+
+	m->cacheable = true;
+	if (likely(slot_read(slot, m->pasid, &m->ctx, &m->slot_seq)))
+		return 0;
+	gen = atomic_load(&port->context_gen);
+	rc = hw->ops->context(hw, port->rid, m->pasid, &m->ctx, fault);
+	if (rc)
+		return rc;
+	lock_take(&hw->lock);
+	if (atomic_load(&port->context_gen) == gen) {
+		slot_write(hw, slot, iotlb_tag(m->pasid, m->ctx.did), &m->ctx);
+		m->slot_seq = atomic_load_explicit(&slot->seq, memory_order_relaxed);
+	} else {
+		m->cacheable = false;
+	}
+	lock_drop(&hw->lock);
+	return 0;
+}
+
+/*
+ * The generations as they are before the walk. Software drops the context before it drops a domain's
+ * translations, so a context that still stands now means that neither was dropped before we looked: a
+ * domain id given to someone else meanwhile cannot bring this entry back to life.
+ */
+static void read_gens(struct miss *m)
+{
+	struct hw_port *port = m->port;
+	struct hw_context_slot *slot = &port->ctx[m->pasid.v % HW_PORT_CONTEXTS];
+	u32 did = m->ctx.did;
+	u64 base = atomic_load_explicit(&port->gens->did[did % IOTLB_DID_BUCKETS],
+					memory_order_acquire) +
+		   atomic_load_explicit(port->mem_gen, memory_order_acquire);
+
+	m->gen[0] = base + atomic_load_explicit(
+		&port->gens->bucket[iotlb_bucket(did, m->iova.v, IOTLB_SMALL_LG2)],
+		memory_order_acquire);
+	m->gen[1] = base + atomic_load_explicit(
+		&port->gens->bucket[iotlb_bucket(did, m->iova.v, IOTLB_LARGE_LG2)],
+		memory_order_acquire);
+	if (atomic_load_explicit(&slot->seq, memory_order_acquire) != m->slot_seq)
+		m->cacheable = false;
+}
+
+/* The largest piece around the IOVA that one entry may cover: leaf, bucket, segment, hole. */
+static struct iova_range entry_range(const struct miss *m, const struct seg *seg)
+{
+	const struct iova_range hole = m->port->hw->hole;
+	unsigned lg2 = min((unsigned)m->leaf.lg2, IOTLB_LARGE_LG2);
+	u64 iova = m->iova.v, mask = (1ull << lg2) - 1;
+	u64 before = m->leaf.oa.v - seg->base.v, after = seg->len - 1 - before;
+	struct iova_range r = {iova & ~mask, iova | mask};
+
+	r.last = min(r.last, m->leaf.last);
+	r.last = min(r.last, m->ctx.last);
+	if (iova - r.start > before)
+		r.start = iova - before;
+	if (r.last - iova > after)
+		r.last = iova + after;
+	if (hole.start <= hole.last && hole.last < iova && r.start <= hole.last)
+		r.start = hole.last + 1;
+	if (hole.start <= hole.last && hole.start > iova && r.last >= hole.start)
+		r.last = hole.start - 1;
+	return r;
+}
+
+static void fill(const struct miss *m, const struct seg *seg, struct iova_range r, u8 perm)
+{
+	struct hw_port *port = m->port;
+	enum iotlb_granule g = iotlb_granule_of(m->leaf.lg2);
+	unsigned lg2 = iotlb_granule_lg2(g);
+	struct iotlb_entry *e = &port->tlb[iotlb_index(m->iova.v, lg2)];
+	bool large = m->leaf.lg2 > IOTLB_SMALL_LG2;
+	u64 into = m->leaf.oa.v - seg->base.v - (m->iova.v - r.start);
+	u32 bucket = iotlb_bucket(m->ctx.did, m->iova.v, m->leaf.lg2);
+	u32 seq = atomic_load_explicit(&e->seq, memory_order_relaxed);
+
+	/* Another thread is filling it: let it. */
+	if (seq & 1 || !atomic_compare_exchange_strong_explicit(&e->seq, &seq, seq + 1,
+								memory_order_acquire,
+								memory_order_relaxed))
+		return;
+#define IOTLB_WRITE(f, v) atomic_store_explicit(&e->f, v, memory_order_release)
+	IOTLB_WRITE(meta, bucket << 8 | perm);
+	IOTLB_WRITE(tag, iotlb_tag(m->pasid, m->ctx.did));
+	IOTLB_WRITE(start, r.start);
+	IOTLB_WRITE(span, r.last - r.start);
+	IOTLB_WRITE(gen, m->gen[large]);
+	IOTLB_WRITE(oa, seg->base.v + into);
+	IOTLB_WRITE(host, seg->host ? seg->host + into : NULL);
+	IOTLB_WRITE(seg, (struct seg *)seg);
+	IOTLB_WRITE(seq, seq + 2);
+#undef IOTLB_WRITE
+	if (unlikely(atomic_load_explicit(&port->granule, memory_order_relaxed) != lg2))
+		atomic_store_explicit(&port->granule, (u8)lg2, memory_order_relaxed);
+	if (unlikely(!(atomic_load_explicit(&port->granules, memory_order_relaxed) & 1u << g)))
+		atomic_fetch_or(&port->granules, (u8)(1u << g));
+}
+
+/*
+ * The memory behind the leaf. Table pages are not for devices: a corrupt entry that names one would
+ * hand the pool's own bookkeeping to whoever drives the device.
+ */
+static struct seg *leaf_seg(const struct miss *m, u8 *perm)
+{
+	struct seg *seg = seg_find(m->port->hw->mem, m->leaf.oa);
+
+	if (!seg || seg->kind == SEG_TABLES || atomic_load_explicit(&seg->dead, memory_order_relaxed))
+		return NULL;
+	*perm = m->leaf.perm & PERM_RW;
+	if (!seg->writable)
+		*perm &= (u8)~PERM_W;
+	return (*perm & m->perm) == m->perm ? seg : NULL;
+}
+
+static int translate(struct miss *m, struct xlate_res *res, struct xlate_fault *fault)
+{
+	struct hw_port *port = m->port;
+	struct hw_iommu *hw = port->hw;
+	struct iova_range r;
+	struct seg *seg;
+	u8 perm;
+	u64 into;
+	int rc;
+
+	if (unlikely(m->pasid.v >= PASID_LIMIT || atomic_load(&port->gone))) {
+		fault->reason = atomic_load(&port->gone) ? XLATE_NO_DEVICE : XLATE_BLOCKED;
+		return -EFAULT;
+	}
+	rc = get_context(m, fault);
+	if (unlikely(rc))
+		return rc;
+	fault->quiet = m->ctx.flags & HW_CONTEXT_QUIET;
+	read_gens(m);
+	rc = hw->ops->walk(hw, &m->ctx, m->iova, m->perm, &m->leaf, fault);
+	if (unlikely(rc))
+		return rc;
+	seg = leaf_seg(m, &perm);
+	if (unlikely(!seg)) {
+		fault->reason = XLATE_NO_MEMORY;
+		return -EFAULT;
+	}
+	r = entry_range(m, seg);
+	if (likely(m->cacheable))
+		fill(m, seg, r, perm);
+	into = m->leaf.oa.v - seg->base.v;
+	*res = (struct xlate_res){
+		.oa = m->leaf.oa,
+		.last = r.last,
+		.host = seg->host ? seg->host + into : NULL,
+		.seg = seg,
+		.perm = perm,
+	};
+	return 0;
+}
+
+/* Entries of leaves of another size than the last one used. */
+static bool probe_granules(struct hw_port *port, const struct miss *m, struct xlate_res *res)
+{
+	unsigned tried = atomic_load_explicit(&port->granule, memory_order_relaxed);
+	unsigned have = atomic_load_explicit(&port->granules, memory_order_relaxed);
+
+	for (unsigned g = 0; g < IOTLB_NR_GRANULES; g++) {
+		unsigned lg2 = iotlb_granule_lg2(g);
+
+		if (!(have & 1u << g) || lg2 == tried)
+			continue;
+		if (!iotlb_hit(port, &port->tlb[iotlb_index(m->iova.v, lg2)], m->pasid, m->iova,
+			       m->perm, res))
+			continue;
+		atomic_store_explicit(&port->granule, (u8)lg2, memory_order_relaxed);
+		return true;
+	}
+	return false;
+}
+
+static void count(_Atomic u64 *nr)
+{
+	atomic_store_explicit(nr, atomic_load_explicit(nr, memory_order_relaxed) + 1,
+			      memory_order_relaxed);
+}
+
+int hw_xlate_slow(struct hw_port *port, pasid_t pasid, iova_t iova, enum perm perm,
+		  struct xlate_res *res, struct xlate_fault *fault)
+{
+	struct miss m = {.port = port, .pasid = pasid, .iova = iova, .perm = perm};
+	struct xlate_fault f = {.rid = port->rid, .pasid = pasid, .iova = iova, .perm = (u8)perm};
+	int rc;
+
+	if (probe_granules(port, &m, res)) {
+		count(&port->nr_hits);
+		return 0;
+	}
+	count(&port->nr_walks);
+	rc = translate(&m, res, &f);
+	if (likely(!rc))
+		return 0;
+	atomic_fetch_add_explicit(&port->hw->nr_faults, 1, memory_order_relaxed);
+	TRACE(port->hw->env, hw_xlate, "rid 0x%x pasid %u iova 0x%llx: %s (code %u)", port->rid.v,
+	      pasid.v, (unsigned long long)iova.v, xlate_reason_name(f.reason), f.code);
+	if (f.reason != XLATE_NO_DEVICE && !f.quiet)
+		port->hw->ops->record(port->hw, &f);
+	if (fault)
+		*fault = f;
+	return rc;
+}
