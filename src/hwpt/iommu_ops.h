@@ -96,7 +96,16 @@ struct domain {
 	bool can_dirty;	   /* allocated with DIRTY_TRACKING */
 	_Atomic bool dirty_on;
 	bool cache_coherent; /* coherency is enforced */
-	_Atomic u32 nr_attached;
+	_Atomic u32 nr_attached; /* counted by attach(); falls after the grace period of a detach */
 };
+
+/*
+ * For drivers: make and unmake the part that is common. aperture and pgsize_bitmap are what the table
+ * can do; a driver narrows them afterwards.
+ * Return: as pt_init().
+ */
+int domain_init(struct domain *domain, struct iommu *iommu, const struct pt_fmt *fmt,
+		const struct pt_cfg *cfg) MUST_CHECK;
+void domain_fini(struct domain *domain); /* attached to nothing */
 
 #endif
