@@ -22,7 +22,8 @@ struct hwpt {
 	struct obj obj; /* OBJ_HWPT_PAGING */
 	struct domain *domain;
 	struct ioasis_ioas *ioas; /* held */
-	struct list ioas_node;	  /* on ioas->hwpts (GUARDED_BY ioas->hwpts_lock) */
+	struct list ioas_node;	  /* on ioas->hwpts (GUARDED_BY ioas->hwpts_lock), by .seq */
+	u64 seq;		  /* order of joining the IOAS */
 	bool auto_made;		  /* by attaching an IOAS: goes with its last device */
 	bool nest_parent;
 	bool pasid_compat;

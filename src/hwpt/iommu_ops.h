@@ -12,6 +12,7 @@
 struct iommu;
 struct iommu_dev;
 struct domain;
+struct ioasis_ctx;
 
 enum iommu_cap {
 	IOMMU_CAP_CACHE_COHERENCY,
@@ -83,6 +84,7 @@ struct iommu_dev {
 	u8 pasid_bits;	    /* 0: no PASID */
 	u32 quirks;	    /* the mock machine's device flags */
 	struct group *group;
+	_Atomic(struct ioasis_ctx *) owner; /* whom it is bound to; NULL: nobody */
 	void *priv;	    /* its driver's */
 };
 

@@ -36,7 +36,8 @@ struct ioasis_ctx {
 	struct mem *mem;
 	struct obj_table objs;
 	enum account_mode account_mode; /* GUARDED_BY(objs.lock): ACCOUNT_USER or ACCOUNT_MM */
-	struct lock group_lock;		/* GROUP: attach state of every device of this context */
+	struct lock change_lock;	/* RANK_IOAS: one CHANGE_PROCESS at a time */
+	struct lock group_lock;		/* RANK_GROUP: attach state of every device of this context */
 	struct list node;		/* the machine's: its list of contexts */
 	/* The machine's, may be NULL: the last ctx_put() calls it first, to get off that list. */
 	void (*gone)(struct ioasis_ctx *ctx);
@@ -48,14 +49,15 @@ struct ioasis_ioas {
 	struct lock attach_lock;  /* serialises finding or making the HWPT of an attach */
 	struct rwlock hwpts_lock; /* protects: hwpts; read side: areas change */
 	struct rwlock iova_lock;  /* protects: areas, allowed, reserved, align, accesses */
-	struct list hwpts;	  /* of struct hwpt.ioas_node */
+	struct list hwpts;	  /* of struct hwpt.ioas_node, by .seq */
 	u32 nr_hwpts;
+	u64 next_hwpt_seq;
 	struct itree areas;    /* of struct area.node */
 	struct itree allowed;
 	struct itree reserved;
 	u64 align;	       /* every IOVA, length and page offset is a multiple of it */
 	bool no_large_pages;
-	struct list accesses;  /* of struct access.node, by .seq */
+	struct list accesses;  /* of struct membership.node, by .seq */
 	u64 next_access_seq;
 };
 
@@ -203,7 +205,8 @@ int ioas_unmap_all(struct ioasis_ioas *ioas, u64 *out_unmapped);
  * copy_fini() is due after copy_from() succeeded, whatever followed.
  */
 struct copy_piece {
-	struct pages *pages;
+	struct pages *pages; /* a reference */
+	struct area *area;   /* what it becomes */
 	u64 start_byte;
 	u64 len;
 };
