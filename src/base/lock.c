@@ -9,7 +9,8 @@
 
 static const char *const rank_names[] = {
 	[RANK_SERVER] = "server", [RANK_MACHINE] = "machine", [RANK_DEVICE] = "device",
-	[RANK_ACCESS] = "access", [RANK_GROUP] = "group",     [RANK_HWPTS] = "hwpts",
+	[RANK_ACCESS_USER] = "access user", [RANK_ACCESS] = "access", [RANK_IOAS] = "ioas",
+	[RANK_GROUP] = "group",	  [RANK_HWPTS] = "hwpts",
 	[RANK_IOVA] = "iova",	  [RANK_PAGES] = "pages",     [RANK_DMABUF] = "dmabuf",
 	[RANK_OBJS] = "objs",	  [RANK_MM] = "mm",	      [RANK_SEGS] = "segs",
 	[RANK_TABLE] = "table",	  [RANK_IOMMU] = "iommu",     [RANK_HW] = "hw",

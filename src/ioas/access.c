@@ -150,10 +150,8 @@ int access_new(struct ioasis_ctx *ctx, const struct access_ops *ops, void *data,
 void access_destroy(struct access *access)
 {
 	struct ioasis_ctx *ctx = access->ctx;
-	int rc = obj_remove(&access->obj, 0);
 
-	assert(!rc);
-	(void)rc;
+	remove_owned(&access->obj);
 	ctx_put(ctx);
 }
 

@@ -78,6 +78,16 @@ u64 ctx_rlimit_mode(struct ioasis_ctx *ctx)
 	return val;
 }
 
+/*
+ * Remove an object that its owner holds. A request inside it may be stuck in its client's memory for
+ * longer than obj_remove() waits; the owner's memory goes next, so there is nothing but to wait on.
+ */
+void remove_owned(struct obj *obj)
+{
+	while (obj_remove(obj, 0))
+		obj_hold(obj);
+}
+
 /* ---- the IOAS ---- */
 
 static void ioas_destroy(struct obj *obj)

@@ -103,14 +103,11 @@ void dev_unbind(struct bound_dev *dev)
 	struct ioasis_ctx *ctx = dev->ctx;
 	bool weak = dev->weak;
 	pasid_t pasid;
-	int rc;
 
 	while (next_pasid(dev, &pasid))
 		dev_detach(dev, pasid);
 	TRACE(ctx->env, dev_unbind, "device %u", dev->obj.id);
-	rc = obj_remove(&dev->obj, 0);
-	assert(!rc);
-	(void)rc;
+	remove_owned(&dev->obj);
 	if (!weak)
 		ctx_put(ctx);
 }

@@ -25,6 +25,7 @@ static int map_piece(struct pt *pt, u64 iova, oa_t oa, u64 len, const struct are
 
 /* Every run of the area into one table. On error @done bytes of the area are mapped. */
 static int map_area(struct area *area, struct pages *p, struct domain *domain, u64 *done)
+	MUST_HOLD(p->lock)
 {
 	u64 byte = area->start_byte, left = area_len(area);
 	const struct run *run = pages_run(p, byte);
@@ -101,7 +102,7 @@ static void insert_cover(struct area *area, struct pages *p)
 }
 
 /* Into every HWPT; on error into none. pages->lock is held, the pages are pinned. */
-static int map_all(struct area *area, struct pages *p)
+static int map_all(struct area *area, struct pages *p) MUST_HOLD(p->lock)
 {
 	struct ioasis_ioas *ioas = area->ioas;
 	struct list *n;

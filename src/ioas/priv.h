@@ -189,6 +189,9 @@ int iova_check_align(struct ioasis_ioas *ioas, u64 align) MUST_CHECK;
 int iova_update_align(struct ioasis_ioas *ioas) MUST_CHECK;
 void iova_fini(struct ioasis_ioas *ioas);
 
+/* ctx.c */
+void remove_owned(struct obj *obj);
+
 /* hwpt.c */
 extern const struct obj_ops hwpt_obj_ops, ioas_obj_ops, dev_obj_ops, access_obj_ops;
 /* attach_lock is held. @attach: attach @dev to it before it is filled. */

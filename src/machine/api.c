@@ -102,6 +102,35 @@ void ioasis_dev_detach(struct ioasis_dev *dev)
 		dev_detach(dev->bound, NO_PASID);
 }
 
+/* The next endpoint bound to @ctx. Its owner may not unbind it at the same time: no other call runs. */
+static struct ioasis_dev *next_bound(struct ioasis_ctx *ctx)
+{
+	struct ioasis *ioasis = ctx->ioasis;
+	struct ioasis_dev *found = NULL;
+	struct list *pos;
+
+	lock_take(&ioasis->lock);
+	list_for_each(pos, &ioasis->endpoints) {
+		struct ioasis_dev *dev = list_entry(pos, struct ioasis_dev, node);
+
+		if (dev->bound && dev->bound->ctx == ctx)
+			found = dev;
+	}
+	lock_drop(&ioasis->lock);
+	return found;
+}
+
+void ioasis_ctx_free(struct ioasis_ctx *ctx)
+{
+	struct ioasis_dev *dev;
+
+	if (!ctx)
+		return;
+	while ((dev = next_bound(ctx)))
+		ioasis_dev_unbind(dev);
+	ctx_put(ctx);
+}
+
 static struct dma_req req_of(struct ioasis_dev *dev, u64 iova)
 {
 	return (struct dma_req){.port = &dev->idev.port, .pasid = NO_PASID, .iova = IOVA(iova)};
