@@ -8,7 +8,8 @@
 #ifdef IOASIS_DEBUG_LOCKS
 
 static const char *const rank_names[] = {
-	[RANK_SERVER] = "server", [RANK_MACHINE] = "machine", [RANK_DEVICE] = "device",
+	[RANK_SERVER] = "server", [RANK_MACHINE] = "machine", [RANK_VFIO] = "vfio",
+	[RANK_DEVICE] = "device",
 	[RANK_ACCESS_USER] = "access user", [RANK_ACCESS] = "access", [RANK_IOAS] = "ioas",
 	[RANK_GROUP] = "group",	  [RANK_HWPTS] = "hwpts",
 	[RANK_IOVA] = "iova",	  [RANK_PAGES] = "pages",     [RANK_DMABUF] = "dmabuf",

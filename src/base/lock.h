@@ -25,7 +25,8 @@
 enum lock_rank {
 	RANK_SERVER,   /* server: clients, tokens, channels */
 	RANK_MACHINE,  /* machine: device list, contexts */
-	RANK_DEVICE,   /* device model and VFIO device state */
+	RANK_VFIO,     /* uapi: a VFIO device file: what it is attached to, its interrupts */
+	RANK_DEVICE,   /* a PCI function: configuration, interrupt lines, the model's registers */
 	RANK_ACCESS_USER, /* what an access object's user holds around its calls: test access items */
 	RANK_ACCESS,   /* access object's IOAS pointer */
 	RANK_IOAS,     /* ioas: finding or making the HWPT of an attach (Linux: ioas->mutex) */

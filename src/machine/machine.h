@@ -16,6 +16,9 @@
 
 #define MACHINE_MAX_IOMMUS 4u
 
+/* Major number of /dev/vfio/devices/vfioN, as sysfs says it too: dynamic on Linux. */
+#define VFIO_DEV_MAJOR 511u
+
 /* An endpoint that a user's device model drives (ioasis_dev_new()). */
 struct ioasis_dev {
 	struct ioasis *ioasis;

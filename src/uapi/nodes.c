@@ -10,6 +10,7 @@
 #define IOMMU_MINOR 256 /* dynamic on Linux: any that no fixed node has */
 
 const struct uapi_node_kind uapi_node_kinds[] = {
+	{"/dev/vfio/devices/vfio%u", VFIO_DEV_MAJOR, 0, 0600, vfio_nr_devices, vfio_cdev_open},
 	{"/dev/iommu", MISC_MAJOR, IOMMU_MINOR, 0660, NULL, iommufd_open},
 };
 const unsigned uapi_nr_node_kinds = ARRAY_SIZE(uapi_node_kinds);

@@ -103,6 +103,9 @@ struct uapi_node_kind {
 extern const struct uapi_node_kind uapi_node_kinds[];
 extern const unsigned uapi_nr_node_kinds;
 
+unsigned vfio_nr_devices(struct ioasis *ioasis);
+int vfio_cdev_open(struct ioasis *ioasis, struct caller *c, u32 index, int flags,
+		   struct file **out) MUST_CHECK;
 int iommufd_open(struct ioasis *ioasis, struct caller *c, u32 index, int flags,
 		 struct file **out) MUST_CHECK;
 /* The context behind an iommufd file, with a reference. Return: 0; -EBADFD another kind of file. */
