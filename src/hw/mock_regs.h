@@ -8,7 +8,7 @@
 #ifndef IOASIS_SRC_HW_MOCK_REGS_H
 #define IOASIS_SRC_HW_MOCK_REGS_H
 
-#include "base/types.h"
+#include "base/base.h"
 
 enum mock_reg {
 	MOCK_ID = 0x00,	     /* read only: MOCK_ID_VALUE */

@@ -9,7 +9,7 @@
 #ifndef IOASIS_SRC_HW_VTD_REGS_H
 #define IOASIS_SRC_HW_VTD_REGS_H
 
-#include "base/types.h"
+#include "base/base.h"
 
 #define VTD_BIT(n) (1ull << (n))
 
