@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* The memory of one instance: making it, ending it, describing it. */
+#include "mem/file.h"
 #include "mem/mem_priv.h"
+#include "mem/proc.h"
 
 #include <sys/mman.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 static int map_holds(struct mem_priv *p)
 {
@@ -17,6 +21,14 @@ static int map_holds(struct mem_priv *p)
 	return 0;
 }
 
+static bool can_process_vm(void)
+{
+	char from = 1, to = 0;
+	struct iovec local = {&to, 1}, remote = {&from, 1};
+
+	return process_vm_readv(getpid(), &local, 1, &remote, 1, 0) == 1;
+}
+
 int mem_init(struct mem *mem, struct env *env, unsigned oa_bits, u64 table_bytes)
 {
 	int rc = -ENOMEM;
@@ -24,6 +36,11 @@ int mem_init(struct mem *mem, struct env *env, unsigned oa_bits, u64 table_bytes
 	if (oa_bits < 48 || oa_bits > 52)
 		return -EINVAL;
 	*mem = (struct mem){.env = env, .oa_bits = oa_bits};
+	mem->host = (struct mem_host){
+		.map_files = file_can_map_files(),
+		.process_vm = can_process_vm(),
+		.procmap_query = vma_can_query(),
+	};
 	mem->priv = env_zalloc(env, sizeof(*mem->priv));
 	if (!mem->priv)
 		return -ENOMEM;
@@ -87,12 +104,17 @@ static void describe_seg(const struct seg *seg, json_t *list)
 void mem_describe(struct mem *mem, json_t *out)
 {
 	json_t *tables = json_object();
+	json_t *host = json_object();
 	json_t *segs = json_array();
 	struct list *n;
 
 	json_put(tables, "used_pages", json_integer((json_int_t)atomic_load(&mem->tables.nr_used)));
 	json_put(tables, "reserved", json_hex(mem->tables.len));
 	json_put(out, "tables", tables);
+	json_put(host, "map_files", json_boolean(mem->host.map_files));
+	json_put(host, "process_vm", json_boolean(mem->host.process_vm));
+	json_put(host, "procmap_query", json_boolean(mem->host.procmap_query));
+	json_put(out, "host", host);
 	lock_take(&mem->segs_lock);
 	list_for_each(n, &mem->segs) {
 		const struct seg *seg = list_entry(n, struct seg, node);

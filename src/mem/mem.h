@@ -70,6 +70,19 @@ void mem_fini(struct mem *mem); /* every segment and mm must be gone but self an
 void mem_describe(struct mem *mem, json_t *out);
 
 /*
+ * Remember a memory file (memfd) that a client maps, for a daemon that may not open map_files: a
+ * mapping of it is found again by device and inode. @fd stays the caller's, who should close it.
+ *
+ * A file is forgotten when nobody but us has it open or mapped; an offer checks a few earlier ones,
+ * mem_sweep_files() all (call it now and then, and when a client went). The kernel counts only files
+ * that were opened: a client maps and hands over open("/proc/self/fd/N", O_RDWR) of its memfd, not the
+ * descriptor memfd_create() gave. Without that the file is kept until the instance ends.
+ * Return: 0; -EBADF; -EINVAL not memory; -EACCES …; -ENOMEM.
+ */
+int mem_offer_file(struct mem *mem, int fd) MUST_CHECK;
+void mem_sweep_files(struct mem *mem);
+
+/*
  * Add a segment made by its owner (token memory, a BAR): chooses base.
  * Return: 0 and one reference; -ENOMEM, also when OA space is used up.
  */

@@ -31,6 +31,11 @@ struct hold_slot {
 	_Atomic u64 start, last;
 };
 
+static inline u32 seg_hash(u64 key)
+{
+	return (u32)((key * 0x9e3779b97f4a7c15ull) >> 54) % SEG_KEYS;
+}
+
 struct own_mid {
 	_Atomic(struct seg *) seg[1u << OWN_MID_LG2];
 };

@@ -305,7 +305,9 @@ static int copy_by_fd(struct mm *mm, u64 at, u8 *ours, u64 len, bool write)
 	}
 	if (!len)
 		return 0;
-	return mm_alive(mm) ? copy_by_pid(mm, at, ours, len, write) : -ESRCH;
+	if (!mm_alive(mm))
+		return -ESRCH;
+	return mm->mem->host.process_vm ? copy_by_pid(mm, at, ours, len, write) : -EFAULT;
 }
 
 int mm_dma_read(struct mm *mm, uva_t from, void *to, u64 len)

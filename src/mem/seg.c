@@ -334,6 +334,7 @@ int seg_table_init(struct mem *mem)
 	p->chunks[0] = 1; /* OA 0 means nothing */
 	p->chunk_hint = 1;
 	list_init(&p->shared_chunks);
+	list_init(&p->files);
 	for (u32 i = 0; i < SEG_KEYS; i++)
 		list_init(&p->keys[i]);
 	list_init(&mem->segs);
