@@ -68,16 +68,31 @@ void ioasis_dev_free(struct ioasis_dev *dev)
 	env_free(&dev->ioasis->env, dev);
 }
 
+static struct bound_dev *set_bound(struct ioasis_dev *dev, struct bound_dev *bound)
+{
+	struct bound_dev *old;
+
+	lock_take(&dev->ioasis->lock);
+	old = dev->bound;
+	dev->bound = bound;
+	lock_drop(&dev->ioasis->lock);
+	return old;
+}
+
 int ioasis_dev_bind(struct ioasis_ctx *ctx, struct ioasis_dev *dev)
 {
-	return dev->bound ? -EBUSY : dev_bind(ctx, &dev->idev, &dev->bound);
+	struct bound_dev *bound;
+	int rc = dev_bind(ctx, &dev->idev, &bound);
+
+	if (!rc)
+		set_bound(dev, bound);
+	return rc;
 }
 
 void ioasis_dev_unbind(struct ioasis_dev *dev)
 {
-	struct bound_dev *bound = dev->bound;
+	struct bound_dev *bound = set_bound(dev, NULL);
 
-	dev->bound = NULL;
 	if (bound)
 		dev_unbind(bound);
 }
