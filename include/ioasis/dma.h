@@ -63,6 +63,9 @@ struct ioasis_span {
 	uint64_t oa;
 	uint32_t ticket;
 	uint32_t perm;
+	void *port;
+	uint64_t iova;
+	uint32_t pasid;
 };
 
 /**

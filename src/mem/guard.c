@@ -42,8 +42,10 @@ static bool patch_segment(u8 *at)
 		done = mmap(at, pgsz, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1,
 			    0) != MAP_FAILED;
-		if (done)
+		if (done) {
 			atomic_store(&seg->dead, true);
+			atomic_fetch_add(&seg->mem->generation, 1); /* no cache names it any more */
+		}
 		break;
 	}
 	atomic_fetch_sub(&guard.inside, 1);
