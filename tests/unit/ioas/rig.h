@@ -12,6 +12,7 @@
 
 #define RIG_DEVS  3u
 #define RIG_PAGES 64u
+#define RIG_HUGE  (32ull << 20)
 #define AUTO	  UINT64_MAX /* rig_map(): let the IOAS choose */
 
 struct rig {
