@@ -626,7 +626,6 @@ ALWAYS_INLINE void walk_found(const struct walk *w, u64 item, unsigned level, st
 {
 	unsigned lg2 = fmt_leaf_lg2(item, level);
 	u64 offset = w->iova & ((1ull << lg2) - 1);
-	unsigned idx = index_of(w->iova - (FMT_HAS_RUNS ? offset : 0), level);
 
 	out->oa = OA(fmt_leaf_oa(item, level) + offset);
 	out->last = last_of(w->iova, lg2);
@@ -634,7 +633,7 @@ ALWAYS_INLINE void walk_found(const struct walk *w, u64 item, unsigned level, st
 	out->level = (u8)level;
 	out->perm = fmt_perm(w->granted & item);
 	out->dirty = item & FMT_DIRTY;
-	out->item = OA(w->table_oa + idx * sizeof(u64));
+	out->item = OA(w->table_oa + index_of(w->iova, level) * sizeof(u64));
 }
 
 /* In the pool, whose pages can always be read. NULL: somewhere else. */

@@ -69,7 +69,7 @@ struct pt_leaf {
 	u8 level;
 	u8 perm;
 	bool dirty;	/* the leaf's dirty bit, where the format has one */
-	oa_t item;	/* OA of the (first) item: what a person or a test edits */
+	oa_t item;	/* OA of the item that was read (one of the run's): what a person or a test edits */
 };
 
 /* One level of a walk, decoded for people. */
