@@ -23,6 +23,7 @@
 
 /* The order in which locks are taken, outermost first. One name per kind of lock. */
 enum lock_rank {
+	RANK_DRAIN,    /* server: serving hang-ups, down to the release of a file */
 	RANK_SERVER,   /* server: clients, tokens, channels */
 	RANK_MACHINE,  /* machine: device list, contexts */
 	RANK_VFIO,     /* uapi: a VFIO device file: what it is attached to, its interrupts */

@@ -62,6 +62,8 @@ json_t *machine_describe(struct ioasis *ioasis);
  * machine has that requester id. NULL: out of memory.
  */
 json_t *machine_walk(struct ioasis *ioasis, rid_t rid, pasid_t pasid, iova_t iova);
+/* Write what the machine's /sys looks like below @dirfd. Return: 0 or -errno. */
+int machine_sysfs_write(struct ioasis *ioasis, int dirfd) MUST_CHECK;
 /* By address ("0000:01:00.0"), or with NULL by its vfioN. Return: NULL when there is none. */
 struct pci_dev *machine_pci_dev(struct ioasis *ioasis, const char *bdf_or_null, u32 index);
 

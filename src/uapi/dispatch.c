@@ -14,9 +14,9 @@ static int cmd_not_here(struct req *req)
 	return REJECT(req->env, -EOPNOTSUPP, uapi_dispatch, "not in this version");
 }
 
-#define CMD_ROW(_ioctl, _struct, _last, _fn, _test)                                                \
+#define CMD_ROW(_name, _ioctl, _struct, _last, _fn, _test)                                         \
 	[_IOC_NR(_ioctl) - IOMMUFD_CMD_BASE] = {                                                   \
-		.name = #_ioctl,                                                                   \
+		.name = _name,                                                                     \
 		.num = _ioctl,                                                                     \
 		.size = sizeof(struct _struct),                                                    \
 		.min_size = offsetofend(struct _struct, _last),                                    \
@@ -24,7 +24,8 @@ static int cmd_not_here(struct req *req)
 		.execute = _fn,                                                                    \
 	}
 /* The last mandatory member gives the smallest size that Linux ever accepted. */
-#define CMD(_ioctl, _struct, _last, _fn) CMD_ROW(_ioctl, _struct, _last, _fn, false)
+/* The name is taken here, before the next macro's argument would be expanded to a number. */
+#define CMD(_ioctl, _struct, _last, _fn) CMD_ROW(#_ioctl, _ioctl, _struct, _last, _fn, false)
 
 const struct cmd_op cmd_ops[] = {
 	CMD(IOMMU_DESTROY, iommu_destroy, id, cmd_destroy),
@@ -52,7 +53,7 @@ const struct cmd_op cmd_ops[] = {
 	    cmd_ioas_change_process),
 	CMD(IOMMU_VEVENTQ_ALLOC, iommu_veventq_alloc, out_veventq_fd, cmd_not_here),
 	CMD(IOMMU_HW_QUEUE_ALLOC, iommu_hw_queue_alloc, length, cmd_not_here),
-	CMD_ROW(IOMMU_TEST_CMD, iommu_test_cmd, last, cmd_test, true),
+	CMD_ROW("IOMMU_TEST_CMD", IOMMU_TEST_CMD, iommu_test_cmd, last, cmd_test, true),
 };
 const unsigned nr_cmd_ops = ARRAY_SIZE(cmd_ops);
 

@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Clients: one per address space that talks to us, and the handles each one holds.
+ */
+#include "server/daemon.h"
+
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static struct env *env_of(struct server *s)
+{
+	return &s->ioasis->env;
+}
+
+static struct client *client_find(struct server *s, u64 cookie)
+{
+	struct list *n;
+
+	list_for_each (n, &s->clients) {
+		struct client *c = list_entry(n, struct client, node);
+
+		if (c->cookie == cookie)
+			return c;
+	}
+	return NULL;
+}
+
+static struct client *client_new(struct server *s, u64 cookie)
+{
+	struct client *c = env_zalloc(env_of(s), sizeof(*c));
+
+	if (!c)
+		return NULL;
+	c->server = s;
+	c->cookie = cookie;
+	c->src.fd = -1;
+	c->refs = 1;
+	list_init(&c->node);
+	list_init(&c->src.node);
+	return c;
+}
+
+void client_put(struct client *c)
+{
+	if (atomic_fetch_sub(&c->refs, 1) != 1)
+		return;
+	if (c->mm)
+		mm_put(c->mm);
+	if (c->src.fd >= 0)
+		close(c->src.fd);
+	env_free(env_of(c->server), c->slots);
+	env_free(env_of(c->server), c);
+}
+
+/* The list's reference goes. */
+static void client_unlink(struct client *c)
+{
+	rwlock_write(&c->server->lock);
+	list_del(&c->node);
+	rwlock_write_drop(&c->server->lock);
+	client_put(c);
+}
+
+static void client_src_free(struct server *s, struct watch *src)
+{
+	watch_del(s, src);
+	client_unlink(container_of(src, struct client, src));
+}
+
+/* Its process is gone: its pidfd reads. */
+static void client_src_ready(struct server *s, struct watch *src, u32 events)
+{
+	client_src_free(s, src);
+}
+
+static int client_claim(struct server *s, struct client *c, pid_t pid)
+{
+	int rc;
+
+	if (c->pid)
+		return c->pid == pid ? 0 : -EPERM;
+	rc = mm_attach(&s->ioasis->mem, pid, &c->mm);
+	if (rc)
+		return rc;
+	c->src = (struct watch){.ready = client_src_ready, .free = client_src_free};
+	list_init(&c->src.node);
+	c->src.fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	rc = c->src.fd < 0 ? -errno : watch_add(s, &c->src, EPOLLIN);
+	if (rc) {
+		mm_put(c->mm);
+		c->mm = NULL;
+		return rc;
+	}
+	c->pid = pid;
+	return 0;
+}
+
+/* What the same process was before it executed another program. */
+static void drop_older(struct server *s, pid_t pid, struct client *self)
+{
+	struct client *old = NULL;
+	struct list *n;
+
+	rwlock_read(&s->lock);
+	list_for_each (n, &s->clients) {
+		struct client *c = list_entry(n, struct client, node);
+
+		if (c != self && c->pid == pid && !c->nr_sessions)
+			old = c;
+	}
+	rwlock_read_drop(&s->lock);
+	if (old)
+		client_src_free(s, &old->src);
+}
+
+int client_hello(struct server *s, u64 cookie, pid_t pid, struct client **out)
+{
+	struct client *c;
+	bool first;
+	int rc;
+
+	rwlock_write(&s->lock);
+	first = list_empty(&s->clients);
+	c = client_find(s, cookie);
+	if (!c) {
+		c = client_new(s, cookie);
+		if (c)
+			list_push_back(&s->clients, &c->node);
+		if (!first)
+			s->forked = true;
+	}
+	rwlock_write_drop(&s->lock);
+	if (!c)
+		return -ENOMEM;
+	rc = client_claim(s, c, pid);
+	if (rc) {
+		if (!c->pid)
+			client_unlink(c);
+		return rc;
+	}
+	drop_older(s, pid, c);
+	rwlock_write(&s->lock);
+	c->nr_sessions++;
+	rwlock_write_drop(&s->lock);
+	atomic_fetch_add(&c->refs, 1);
+	*out = c;
+	return 0;
+}
+
+/* Forked clients that never said hello and hold nothing any more. */
+static void forget_unclaimed(struct server *s)
+{
+	struct list *n, *next;
+
+	rwlock_write(&s->lock);
+	list_for_each_safe (n, next, &s->clients) {
+		struct client *c = list_entry(n, struct client, node);
+		bool holds = false;
+
+		for (u32 i = 0; i < c->nr_slots; i++)
+			holds |= !!c->slots[i].token;
+		if (c->pid || holds)
+			continue;
+		list_del(&c->node);
+		client_put(c);
+	}
+	rwlock_write_drop(&s->lock);
+}
+
+int client_fork(struct client *parent, u64 cookie)
+{
+	struct server *s = parent->server;
+	struct client *c;
+	int rc = 0;
+
+	s->forked = true;
+	forget_unclaimed(s);
+	c = client_new(s, cookie);
+	if (!c)
+		return -ENOMEM;
+	rwlock_write(&s->lock);
+	if (client_find(s, cookie)) {
+		rc = -EEXIST;
+	} else if (parent->nr_slots) {
+		c->slots = env_calloc(env_of(s), parent->nr_slots, sizeof(*c->slots));
+		rc = c->slots ? 0 : -ENOMEM;
+	}
+	if (!rc) {
+		c->nr_slots = parent->nr_slots;
+		if (c->slots)
+			memcpy(c->slots, parent->slots, c->nr_slots * sizeof(*c->slots));
+		list_push_back(&s->clients, &c->node);
+	}
+	rwlock_write_drop(&s->lock);
+	if (rc)
+		client_put(c);
+	return rc;
+}
+
+void client_leave(struct client *c)
+{
+	rwlock_write(&c->server->lock);
+	c->nr_sessions--;
+	rwlock_write_drop(&c->server->lock);
+	client_put(c);
+}
+
+void clients_free(struct server *s)
+{
+	struct list *n, *next;
+
+	list_for_each_safe (n, next, &s->clients) {
+		struct client *c = list_entry(n, struct client, node);
+
+		list_del(&c->node);
+		client_put(c);
+	}
+}
+
+static int slots_grow(struct client *c)
+{
+	u32 nr = c->nr_slots ? c->nr_slots * 2 : 16;
+	struct handle_slot *slots;
+
+	if (nr > 1u << HANDLE_IDX_BITS)
+		return -ENFILE;
+	slots = env_calloc(env_of(c->server), nr, sizeof(*slots));
+	if (!slots)
+		return -ENOMEM;
+	if (c->nr_slots)
+		memcpy(slots, c->slots, c->nr_slots * sizeof(*slots));
+	env_free(env_of(c->server), c->slots);
+	c->slots = slots;
+	c->nr_slots = nr;
+	return 0;
+}
+
+static u32 handle_make(u32 gen, u32 idx)
+{
+	return gen << HANDLE_IDX_BITS | idx;
+}
+
+u32 client_handle(struct client *c, struct token *t)
+{
+	const u32 max_gen = (1u << (32 - HANDLE_IDX_BITS)) - 1;
+	u32 free_idx = UINT32_MAX;
+	struct handle_slot *slot;
+
+	for (u32 i = 0; i < c->nr_slots; i++) {
+		if (c->slots[i].token == t)
+			return handle_make(c->slots[i].gen, i);
+		if (!c->slots[i].token && free_idx == UINT32_MAX)
+			free_idx = i;
+	}
+	if (free_idx == UINT32_MAX) {
+		free_idx = c->nr_slots;
+		if (slots_grow(c))
+			return 0;
+	}
+	slot = &c->slots[free_idx];
+	slot->token = t;
+	/* Never 0: a handle of a reused slot differs from the one before. */
+	slot->gen = slot->gen == max_gen ? 1 : slot->gen + 1;
+	return handle_make(slot->gen, free_idx);
+}
+
+struct token *client_token(struct client *c, u32 handle)
+{
+	u32 idx = handle & ((1u << HANDLE_IDX_BITS) - 1);
+
+	if (idx >= c->nr_slots || c->slots[idx].gen != handle >> HANDLE_IDX_BITS)
+		return NULL;
+	return c->slots[idx].token;
+}
+
+struct file *client_file(struct client *c, u32 handle)
+{
+	struct file *f = NULL;
+	struct token *t;
+
+	rwlock_read(&c->server->lock);
+	t = client_token(c, handle);
+	if (t)
+		f = file_get(t->file);
+	rwlock_read_drop(&c->server->lock);
+	return f;
+}
+
+void clients_forget(struct server *s, struct token *t)
+{
+	struct list *n;
+
+	list_for_each (n, &s->clients) {
+		struct client *c = list_entry(n, struct client, node);
+
+		for (u32 i = 0; i < c->nr_slots; i++)
+			if (c->slots[i].token == t)
+				c->slots[i].token = NULL;
+	}
+}
+
+json_t *clients_describe(struct server *s)
+{
+	json_t *out = json_array();
+	struct list *n;
+
+	rwlock_read(&s->lock);
+	list_for_each (n, &s->clients) {
+		struct client *c = list_entry(n, struct client, node);
+
+		if (!c->pid || !out)
+			continue;
+		json_array_append_new(out,
+				      json_pack("{s:i,s:i,s:I,s:I}", "pid", c->pid, "threads",
+						c->nr_sessions, "pinned_pages",
+						(json_int_t)c->mm->pinned_pages, "locked_pages",
+						(json_int_t)c->mm->locked_pages));
+	}
+	rwlock_read_drop(&s->lock);
+	return out;
+}
+
+void client_charged(struct server *s, pid_t pid, u64 *out_pinned, u64 *out_locked)
+{
+	struct list *n;
+
+	*out_pinned = *out_locked = 0;
+	rwlock_read(&s->lock);
+	list_for_each (n, &s->clients) {
+		struct client *c = list_entry(n, struct client, node);
+
+		if (c->pid != pid || !c->mm || !mm_alive(c->mm))
+			continue;
+		*out_pinned = c->mm->pinned_pages;
+		*out_locked = c->mm->locked_pages;
+	}
+	rwlock_read_drop(&s->lock);
+}

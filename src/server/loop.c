@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The main thread: accepts connections, watches sockets, processes and tokens for their end.
+ */
+#include "server/daemon.h"
+
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+int watch_add(struct server *s, struct watch *src, u32 events)
+{
+	struct epoll_event ev = {.events = events, .data.ptr = src};
+
+	if (epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, src->fd, &ev))
+		return -errno;
+	list_push_back(&s->watches, &src->node);
+	return 0;
+}
+
+void watch_del(struct server *s, struct watch *src)
+{
+	epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, src->fd, NULL);
+	list_del(&src->node);
+}
+
+/* A connection that has not said what it wants. */
+static void pending_free(struct server *s, struct watch *src)
+{
+	watch_del(s, src);
+	close(src->fd);
+	env_free(&s->ioasis->env, src);
+}
+
+static void pending_ready(struct server *s, struct watch *src, u32 events)
+{
+	char first[1024];
+	struct chan_hello hello;
+	struct ucred cred;
+	socklen_t cred_len = sizeof(cred);
+	ssize_t len = recv(src->fd, first, sizeof(first), MSG_DONTWAIT);
+	int rc = -EPROTO;
+
+	if (len < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (len <= 0 || getsockopt(src->fd, SOL_SOCKET, SO_PEERCRED, &cred, &cred_len)) {
+		pending_free(s, src);
+		return;
+	}
+	watch_del(s, src);
+	if (first[0] == '{') {
+		rc = control_start(s, src->fd, first, (size_t)len);
+	} else if (len == sizeof(hello)) {
+		memcpy(&hello, first, sizeof(hello));
+		rc = session_start(s, src->fd, &hello, cred.pid);
+	}
+	if (rc)
+		close(src->fd);
+	env_free(&s->ioasis->env, src);
+}
+
+static void listen_ready(struct server *s, struct watch *src, u32 events)
+{
+	struct watch *conn;
+	int fd = accept4(src->fd, NULL, NULL, SOCK_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	conn = env_zalloc(&s->ioasis->env, sizeof(*conn));
+	if (!conn) {
+		close(fd);
+		return;
+	}
+	*conn = (struct watch){.ready = pending_ready, .free = pending_free, .fd = fd};
+	list_init(&conn->node);
+	if (watch_add(s, conn, EPOLLIN)) {
+		close(fd);
+		env_free(&s->ioasis->env, conn);
+	}
+}
+
+static void tokens_ready(struct server *s, struct watch *src, u32 events)
+{
+	tokens_drain(s);
+}
+
+static void keep_ready_event(struct server *s, struct watch *src, u32 events)
+{
+	struct keep_msg msg;
+	ssize_t len = recv(src->fd, &msg, sizeof(msg), MSG_DONTWAIT);
+
+	if (len < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (len >= (ssize_t)KEEP_HEAD_LEN && msg.kind == KEEP_END)
+		keep_report(s);
+	else if (len > 0)
+		return;
+	/* `ioasis run` says it is over, or died: then nobody needs us. */
+	eventfd_write(s->stop_fd, 1);
+}
+
+static void stop_ready(struct server *s, struct watch *src, u32 events)
+{
+}
+
+static void fixed_free(struct server *s, struct watch *src)
+{
+	watch_del(s, src);
+	env_free(&s->ioasis->env, src);
+}
+
+static int add_fixed(struct server *s, int fd,
+		     void (*ready)(struct server *s, struct watch *src, u32 events))
+{
+	struct watch *src = env_zalloc(&s->ioasis->env, sizeof(*src));
+	int rc;
+
+	if (!src)
+		return -ENOMEM;
+	*src = (struct watch){.ready = ready, .free = fixed_free, .fd = fd};
+	list_init(&src->node);
+	rc = watch_add(s, src, EPOLLIN);
+	if (rc)
+		env_free(&s->ioasis->env, src);
+	return rc;
+}
+
+static int listen_at(const char *dir)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	int fd, rc;
+
+	if (snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/" CHAN_SOCK, dir) >=
+	    (int)sizeof(addr.sun_path))
+		return -ENAMETOOLONG;
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	unlink(addr.sun_path);
+	if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) || listen(fd, 128)) {
+		rc = -errno;
+		close(fd);
+		return rc;
+	}
+	return fd;
+}
+
+static int open_fds(struct server *s)
+{
+	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	s->token_epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	s->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (s->epoll_fd < 0 || s->token_epoll_fd < 0 || s->stop_fd < 0)
+		return -errno;
+	s->listen_fd = listen_at(s->dir);
+	return s->listen_fd < 0 ? s->listen_fd : 0;
+}
+
+static int add_watches(struct server *s)
+{
+	int rc = add_fixed(s, s->listen_fd, listen_ready);
+
+	if (!rc)
+		rc = add_fixed(s, s->token_epoll_fd, tokens_ready);
+	if (!rc)
+		rc = add_fixed(s, s->stop_fd, stop_ready);
+	if (!rc && s->keep_fd >= 0)
+		rc = add_fixed(s, s->keep_fd, keep_ready_event);
+	return rc;
+}
+
+int server_init(struct server *s, struct ioasis *ioasis, const char *dir, int keep_fd)
+{
+	int rc;
+
+	*s = (struct server){.ioasis = ioasis,
+			     .keep_fd = keep_fd,
+			     .epoll_fd = -1,
+			     .token_epoll_fd = -1,
+			     .listen_fd = -1,
+			     .stop_fd = -1,
+			     .next_key = 1};
+	if (strlen(dir) >= sizeof(s->dir))
+		return -ENAMETOOLONG;
+	strcpy(s->dir, dir);
+	lock_init(&s->drain_lock, RANK_DRAIN);
+	rwlock_init(&s->lock, RANK_SERVER);
+	lock_init(&s->count_lock, RANK_POOL);
+	pthread_cond_init(&s->idle, NULL);
+	list_init(&s->clients);
+	list_init(&s->watches);
+	for (unsigned i = 0; i < TOKEN_BUCKETS; i++)
+		list_init(&s->tokens[i]);
+	s->left = json_array();
+	rc = s->left ? open_fds(s) : -ENOMEM;
+	if (!rc)
+		rc = add_watches(s);
+	if (!rc)
+		rc = tree_write(s);
+	if (rc)
+		server_fini(s);
+	return rc;
+}
+
+/* Serve until `ioasis run` says it is over, or SIGTERM. */
+int server_run(struct server *s)
+{
+	struct epoll_event ev;
+	struct watch *src;
+
+	for (;;) {
+		int n = epoll_wait(s->epoll_fd, &ev, 1, -1);
+
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		if (n < 1)
+			continue;
+		src = ev.data.ptr;
+		if (src->fd == s->stop_fd)
+			return 0;
+		src->ready(s, src, ev.events);
+	}
+}
+
+static void wait_for_workers(struct server *s)
+{
+	lock_take(&s->count_lock);
+	while (s->nr_workers)
+		lock_wait(&s->count_lock, &s->idle, -1);
+	lock_drop(&s->count_lock);
+}
+
+void server_fini(struct server *s)
+{
+	while (!list_empty(&s->watches)) {
+		struct watch *src = list_entry(s->watches.next, struct watch, node);
+
+		src->free(s, src);
+	}
+	wait_for_workers(s);
+	tokens_free(s);
+	clients_free(s);
+	json_decref(s->left);
+	if (s->listen_fd >= 0)
+		close(s->listen_fd);
+	if (s->token_epoll_fd >= 0)
+		close(s->token_epoll_fd);
+	if (s->epoll_fd >= 0)
+		close(s->epoll_fd);
+	if (s->stop_fd >= 0)
+		close(s->stop_fd);
+	pthread_cond_destroy(&s->idle);
+	lock_fini(&s->count_lock);
+	rwlock_fini(&s->lock);
+	lock_fini(&s->drain_lock);
+}

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Tokens: what a program holds for a file of ours is one end of a socketpair. The kernel keeps its
+ * semantics (dup, fork, exec, SCM_RIGHTS); the hang-up of our end is the last close.
+ */
+#include "server/daemon.h"
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static struct list *bucket_of(struct server *s, u64 ino)
+{
+	return &s->tokens[ino % TOKEN_BUCKETS];
+}
+
+static struct token *find_ino(struct server *s, u64 ino)
+{
+	struct list *n;
+
+	list_for_each (n, bucket_of(s, ino)) {
+		struct token *t = list_entry(n, struct token, bucket);
+
+		if (t->ino == ino)
+			return t;
+	}
+	return NULL;
+}
+
+struct token *token_find(struct server *s, int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) || !S_ISSOCK(st.st_mode))
+		return NULL;
+	return find_ino(s, st.st_ino);
+}
+
+/* Publish @t to its client and to the watch for its hang-up. */
+static int token_add(struct client *c, struct token *t, u32 *out_handle)
+{
+	struct server *s = c->server;
+	struct epoll_event ev = {.events = 0, .data.u64 = t->ino};
+	int rc = 0;
+
+	rwlock_write(&s->lock);
+	list_push_back(bucket_of(s, t->ino), &t->bucket);
+	*out_handle = client_handle(c, t);
+	if (!*out_handle)
+		rc = -ENOMEM;
+	else if (epoll_ctl(s->token_epoll_fd, EPOLL_CTL_ADD, t->fd, &ev))
+		rc = -errno;
+	if (rc) {
+		clients_forget(s, t);
+		list_del(&t->bucket);
+	} else {
+		s->nr_tokens++;
+	}
+	rwlock_write_drop(&s->lock);
+	return rc;
+}
+
+int token_new(struct client *c, struct file *file, const struct chan_node *node, int *out_fd,
+	      u32 *out_handle)
+{
+	struct env *env = &c->server->ioasis->env;
+	struct token *t = env_zalloc(env, sizeof(*t));
+	struct stat st;
+	int sv[2], rc;
+
+	if (!t)
+		return -ENOMEM;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv)) {
+		rc = -errno;
+		env_free(env, t);
+		return rc;
+	}
+	*t = (struct token){.file = file, .fd = sv[0], .pid = c->pid, .node = *node};
+	list_init(&t->bucket);
+	rc = fstat(sv[1], &st) ? -errno : 0;
+	t->ino = st.st_ino;
+	if (!rc)
+		rc = token_add(c, t, out_handle);
+	if (rc) {
+		close(sv[0]);
+		close(sv[1]);
+		env_free(env, t);
+		return rc;
+	}
+	*out_fd = sv[1];
+	return 0;
+}
+
+static json_t *token_describe(struct token *t)
+{
+	json_t *out = json_object();
+
+	if (!out)
+		return NULL;
+	json_put(out, "file", json_string(t->file->ops->name));
+	if (t->node.path[0])
+		json_put(out, "path", json_string(t->node.path));
+	json_put(out, "opened_by", json_integer(t->pid));
+	if (t->file->ops->describe)
+		t->file->ops->describe(t->file, out);
+	return out;
+}
+
+/* The last close: @t is on no list any more. */
+static void token_release(struct server *s, struct token *t) MUST_HOLD(s->drain_lock)
+{
+	bool is_device = t->file->ops == &vfio_cdev_file_ops;
+	json_t *left = t->closing ? NULL : token_describe(t);
+
+	if (left)
+		json_array_append_new(s->left, left);
+	close(t->fd);
+	file_put(t->file);
+	env_free(&s->ioasis->env, t);
+	if (is_device)
+		keep_events(s);
+}
+
+static void serve_hangups(struct server *s) MUST_HOLD(s->drain_lock)
+{
+	struct epoll_event ev[16];
+	struct token *t;
+	int n;
+
+	do {
+		n = epoll_wait(s->token_epoll_fd, ev, ARRAY_SIZE(ev), 0);
+		for (int i = 0; i < n; i++) {
+			rwlock_write(&s->lock);
+			t = find_ino(s, ev[i].data.u64);
+			if (t) {
+				list_del(&t->bucket);
+				clients_forget(s, t);
+				epoll_ctl(s->token_epoll_fd, EPOLL_CTL_DEL, t->fd, NULL);
+				s->nr_tokens--;
+			}
+			rwlock_write_drop(&s->lock);
+			if (t)
+				token_release(s, t);
+		}
+	} while (n > 0);
+}
+
+void tokens_drain(struct server *s)
+{
+	lock_take(&s->drain_lock);
+	serve_hangups(s);
+	lock_drop(&s->drain_lock);
+}
+
+static void mark_closing(struct client *c, u32 handle, bool closing)
+{
+	rwlock_read(&c->server->lock);
+	for (u32 i = 0; i < c->nr_slots; i++) {
+		struct token *t = handle ? client_token(c, handle) : c->slots[i].token;
+
+		if (t)
+			t->closing = closing;
+		if (handle)
+			break;
+	}
+	rwlock_read_drop(&c->server->lock);
+}
+
+void tokens_drain_closed(struct client *c, u32 handle)
+{
+	struct server *s = c->server;
+
+	lock_take(&s->drain_lock);
+	mark_closing(c, handle, true);
+	serve_hangups(s);
+	mark_closing(c, handle, false); /* other descriptors of it are still open */
+	lock_drop(&s->drain_lock);
+}
+
+static json_t *tokens_list(struct server *s)
+{
+	json_t *out = json_array();
+	struct list *n;
+
+	/* Files are described without server.lock, which may not be held across a call into them;
+	 * drain_lock keeps tokens from being freed meanwhile. */
+	for (unsigned b = 0; out && b < TOKEN_BUCKETS; b++) {
+		struct token *found[64];
+		unsigned nr = 0;
+
+		rwlock_read(&s->lock);
+		list_for_each (n, &s->tokens[b])
+			if (nr < ARRAY_SIZE(found))
+				found[nr++] = list_entry(n, struct token, bucket);
+		rwlock_read_drop(&s->lock);
+		for (unsigned i = 0; i < nr; i++)
+			json_array_append_new(out, token_describe(found[i]));
+	}
+	return out;
+}
+
+json_t *tokens_describe(struct server *s)
+{
+	json_t *out;
+
+	lock_take(&s->drain_lock);
+	out = tokens_list(s);
+	lock_drop(&s->drain_lock);
+	return out;
+}
+
+/* What closed files still held, and what is open now. */
+json_t *tokens_left(struct server *s)
+{
+	json_t *out;
+
+	lock_take(&s->drain_lock);
+	serve_hangups(s);
+	out = json_pack("{s:O,s:o}", "closed", s->left, "open", tokens_list(s));
+	lock_drop(&s->drain_lock);
+	return out;
+}
+
+void tokens_free(struct server *s)
+{
+	for (unsigned b = 0; b < TOKEN_BUCKETS; b++) {
+		while (!list_empty(&s->tokens[b])) {
+			struct token *t = list_entry(s->tokens[b].next, struct token, bucket);
+
+			list_del(&t->bucket);
+			t->closing = true;
+			lock_take(&s->drain_lock);
+			token_release(s, t);
+			lock_drop(&s->drain_lock);
+		}
+	}
+}

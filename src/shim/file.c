@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+/* Calls on an open file of ours: ioctl, read, write and their kin. */
+#include "shim/shim.h"
+
+#include <stdarg.h>
+
+EXPORT int ioctl(int fd, unsigned long cmd, ...)
+{
+	struct call c;
+	va_list ap;
+	void *arg;
+	u32 handle;
+
+	va_start(ap, cmd);
+	arg = va_arg(ap, void *);
+	va_end(ap);
+	handle = fd_handle(fd);
+	if (!handle)
+		return REAL.ioctl(fd, cmd, arg);
+	c = CALL(CHAN_IOCTL, handle);
+	c.req.cmd = (u32)cmd;
+	c.req.arg = (u64)(uintptr_t)arg;
+	c.inline_from = arg;
+	return (int)shim_return(shim_call(&c));
+}
+
+/* A read or write of a file of ours at @pos; streams have none (UINT64_MAX). */
+static ssize_t transfer(u32 op, u32 handle, const void *buf, size_t len, u64 pos)
+{
+	struct call c = CALL(op, handle);
+
+	c.req.arg = (u64)(uintptr_t)buf;
+	c.req.len = min(len, (size_t)0x7ffff000); /* the most Linux takes at once */
+	c.req.pos = pos;
+	if (op == CHAN_PWRITE && len)
+		c.inline_from = buf;
+	return shim_return(shim_call(&c));
+}
+
+/* read() and write() take the file's position, which a device or a context does not have. */
+#define STREAM UINT64_MAX
+
+EXPORT ssize_t read(int fd, void *buf, size_t len)
+{
+	u32 handle = fd_handle(fd);
+
+	return handle ? transfer(CHAN_PREAD, handle, buf, len, STREAM) : REAL.read(fd, buf, len);
+}
+
+EXPORT ssize_t write(int fd, const void *buf, size_t len)
+{
+	u32 handle = fd_handle(fd);
+
+	return handle ? transfer(CHAN_PWRITE, handle, buf, len, STREAM) : REAL.write(fd, buf, len);
+}
+
+EXPORT ssize_t pread(int fd, void *buf, size_t len, off_t pos)
+{
+	u32 handle = fd_handle(fd);
+
+	if (!handle)
+		return REAL.pread(fd, buf, len, pos);
+	if (pos < 0)
+		return shim_return(-EINVAL);
+	return transfer(CHAN_PREAD, handle, buf, len, (u64)pos);
+}
+EXPORT_ALIAS(pread64, pread);
+
+EXPORT ssize_t pwrite(int fd, const void *buf, size_t len, off_t pos)
+{
+	u32 handle = fd_handle(fd);
+
+	if (!handle)
+		return REAL.pwrite(fd, buf, len, pos);
+	if (pos < 0)
+		return shim_return(-EINVAL);
+	return transfer(CHAN_PWRITE, handle, buf, len, (u64)pos);
+}
+EXPORT_ALIAS(pwrite64, pwrite);
+
+EXPORT ssize_t __read_chk(int fd, void *buf, size_t len, size_t room);
+EXPORT ssize_t __read_chk(int fd, void *buf, size_t len, size_t room)
+{
+	return read(fd, buf, len);
+}
+
+EXPORT ssize_t __pread_chk(int fd, void *buf, size_t len, off_t pos, size_t room);
+EXPORT ssize_t __pread_chk(int fd, void *buf, size_t len, off_t pos, size_t room)
+{
+	return pread(fd, buf, len, pos);
+}
+EXPORT_ALIAS(__pread64_chk, __pread_chk);
+
+/* Piece by piece, as files without an own readv are read in Linux. */
+static ssize_t transfer_v(u32 op, u32 handle, const struct iovec *v, int nr)
+{
+	ssize_t done = 0, n;
+
+	for (int i = 0; i < nr; i++) {
+		n = transfer(op, handle, v[i].iov_base, v[i].iov_len, STREAM);
+		if (n < 0)
+			return done ? done : n;
+		done += n;
+		if ((size_t)n < v[i].iov_len)
+			break;
+	}
+	return done;
+}
+
+EXPORT ssize_t readv(int fd, const struct iovec *v, int nr)
+{
+	u32 handle = fd_handle(fd);
+
+	return handle ? transfer_v(CHAN_PREAD, handle, v, nr) : REAL.readv(fd, v, nr);
+}
+
+EXPORT ssize_t writev(int fd, const struct iovec *v, int nr)
+{
+	u32 handle = fd_handle(fd);
+
+	return handle ? transfer_v(CHAN_PWRITE, handle, v, nr) : REAL.writev(fd, v, nr);
+}

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which paths are the machine's, and where their files are.
+ *
+ * A path is walked component by component, as text, only until it enters one of the machine's
+ * trees; from there on the kernel resolves it in DIR/root, where the same symbolic links exist.
+ */
+#include "shim/shim.h"
+
+static const char *const trees[] = {
+	"/dev/iommu",
+	"/dev/vfio",
+	"/sys/bus/pci",
+	"/sys/class/iommu",
+	"/sys/class/vfio",
+	"/sys/class/vfio-dev",
+	"/sys/kernel/iommu_groups",
+};
+/* Host bridges by their name's beginning: the machine's replace the host's. */
+static const char pci_roots[] = "/sys/devices/pci";
+
+static bool is_tree(const char *path)
+{
+	size_t len = sizeof(pci_roots) - 1;
+
+	if (!strncmp(path, pci_roots, len) && path[len] && !strchr(path + len, '/'))
+		return true;
+	for (unsigned i = 0; i < ARRAY_SIZE(trees); i++)
+		if (!strcmp(path, trees[i]))
+			return true;
+	return false;
+}
+
+/* May something below @dir be ours? */
+static bool may_lead(const char *dir)
+{
+	size_t len = strlen(dir);
+
+	if (len == 1 || !strncmp("/sys/devices", dir, max(len, sizeof("/sys/devices") - 1)))
+		return true;
+	for (unsigned i = 0; i < ARRAY_SIZE(trees); i++)
+		if (!strncmp(trees[i], dir, len) && (trees[i][len] == '/' || !trees[i][len]))
+			return true;
+	return false;
+}
+
+void path_cwd_changed(void)
+{
+	char cwd[PATH_MAX];
+
+	shim.cwd_matters = shim.active && REAL.getcwd(cwd, sizeof(cwd)) && may_lead(cwd);
+}
+
+/* Where a relative path begins. Return: false when that cannot be a place of ours. */
+static bool base_of(int dirfd, const char *path, char *buf)
+{
+	char link[64];
+	ssize_t len;
+
+	if (dirfd == AT_FDCWD) {
+		if (!shim.cwd_matters && !strstr(path, ".."))
+			return false;
+		return REAL.getcwd(buf, PATH_MAX) != NULL;
+	}
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", dirfd);
+	len = REAL.readlinkat(AT_FDCWD, link, buf, PATH_MAX - 1);
+	if (len <= 0 || buf[0] != '/')
+		return false;
+	buf[len] = 0;
+	return may_lead(buf) || strstr(path, "..");
+}
+
+/* Add one component to a clean absolute path. Return: its new length, 0 when it does not fit. */
+static size_t push(char *at, size_t len, const char *comp, size_t comp_len)
+{
+	if (comp_len == 1 && comp[0] == '.')
+		return len;
+	if (comp_len == 2 && comp[0] == '.' && comp[1] == '.') {
+		while (len > 1 && at[len - 1] != '/')
+			len--;
+		len = len > 1 ? len - 1 : 1;
+		at[len] = 0;
+		return len;
+	}
+	if (len + comp_len + 2 > PATH_MAX)
+		return 0;
+	if (len > 1)
+		at[len++] = '/';
+	memcpy(at + len, comp, comp_len);
+	at[len + comp_len] = 0;
+	return len + comp_len;
+}
+
+static const char *translate(const char *base, const char *path, char *buf)
+{
+	char at[PATH_MAX] = "/";
+	size_t len = 1;
+	const char *parts[2] = {base, path};
+
+	for (unsigned i = base ? 0 : 1; i < 2; i++) {
+		const char *p = parts[i];
+
+		for (;;) {
+			size_t n;
+
+			while (*p == '/')
+				p++;
+			n = strcspn(p, "/");
+			if (!n)
+				break;
+			len = push(at, len, p, n);
+			if (!len)
+				return path;
+			p += n;
+			if (!is_tree(at))
+				continue;
+			if (snprintf(buf, PATH_MAX, "%s%s%s%s%s", shim.root, at, p,
+				     i == 0 && *path ? "/" : "", i == 0 ? path : "") >= PATH_MAX)
+				return path;
+			return buf;
+		}
+	}
+	return path;
+}
+
+const char *path_real(int dirfd, const char *path, char *buf)
+{
+	char base[PATH_MAX];
+
+	if (!shim_active() || !path || !*path)
+		return path;
+	if (path[0] == '/') {
+		/* Nearly every path ends here: none of ours begins otherwise. */
+		if (strncmp(path, "/dev/", 5) && strncmp(path, "/sys/", 5) && !strstr(path, "//") &&
+		    !strstr(path, "/."))
+			return path;
+		return translate(NULL, path, buf);
+	}
+	if (!base_of(dirfd, path, base))
+		return path;
+	if (!strncmp(base, shim.root, shim.root_len))
+		return path; /* inside already: the kernel knows the way */
+	return translate(base, path, buf);
+}
+
+size_t path_back(char *path, size_t len)
+{
+	if (len < shim.root_len || memcmp(path, shim.root, shim.root_len) ||
+	    (len > shim.root_len && path[shim.root_len] != '/'))
+		return len;
+	if (len == shim.root_len)
+		path[len++] = '/';
+	memmove(path, path + shim.root_len, len - shim.root_len);
+	return len - shim.root_len;
+}
+
+const char *path_node(const char *real_path)
+{
+	const char *p = real_path + shim.root_len;
+
+	if (strncmp(real_path, shim.root, shim.root_len) || strncmp(p, "/dev/", 5))
+		return NULL;
+	return p;
+}

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * shim: a preloaded library that makes a machine's nodes, sysfs and /proc entries appear to a
+ * program.
+ *
+ * It decides nothing: a call on a file of ours becomes a request to the daemon, a path of the
+ * machine's /dev or /sys becomes the file under DIR/root that stands for it, everything else goes
+ * to the C library untouched. Outside `ioasis run` it does nothing at all.
+ *
+ * A preloaded library is one per process by nature and has nobody to hand its state down to: `shim`
+ * and the thread's own links are the only mutable variables of file scope here.
+ */
+#ifndef IOASIS_SRC_SHIM_SHIM_H
+#define IOASIS_SRC_SHIM_SHIM_H
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <glob.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "server/server.h"
+
+#define EXPORT __attribute__((visibility("default")))
+/* The same function under the name that 64-bit offsets have: one type on 64-bit Linux. */
+#define EXPORT_ALIAS(name, target)                                                                 \
+	extern __typeof__(target) alias_##name __asm__(#name)                                      \
+		__attribute__((alias(#target), visibility("default")))
+
+/* The C library's own. */
+#define REAL_FUNCTIONS(X)                                                                          \
+	X(openat)                                                                                  \
+	X(close) X(close_range) X(dup) X(dup2) X(dup3) X(fcntl) X(ioctl) X(read) X(write) X(pread) \
+		X(pwrite) X(readv) X(writev) X(mmap) X(munmap) X(mremap) X(fopen) X(freopen)       \
+			X(fclose) X(stat) X(lstat) X(fstat) X(fstatat) X(statx) X(faccessat)       \
+				X(euidaccess) X(readlinkat) X(realpath) X(opendir) X(scandir)      \
+					X(scandirat) X(chdir) X(getcwd) X(sigaction)               \
+						X(pthread_sigmask) X(glob) X(getxattr)             \
+							X(lgetxattr) X(listxattr) X(llistxattr)
+
+struct real {
+#define X(name) __typeof__(name) *name;
+	REAL_FUNCTIONS(X)
+#undef X
+};
+
+#define FD_TABLE_LEN 65536u
+enum fd_known {
+	FD_UNKNOWN = 0, /* ask when it is used */
+	FD_FOREIGN = 1, /* larger values: the handle of a file of ours */
+};
+
+/* One mapping whose stores are trapped. */
+struct trap {
+	u64 start, len;
+	u64 pos; /* of start, in the file's mmap space */
+	u32 handle;
+	u32 used;
+};
+#define MAX_TRAPS 256u
+
+struct shim {
+	_Atomic u32 ready; /* 0, 1 being made, 2 */
+	bool active;	   /* started by `ioasis run` */
+	struct real real;
+	char dir[PATH_MAX];
+	char root[PATH_MAX]; /* dir/root, canonical */
+	size_t root_len;
+	pid_t daemon_pid;
+	unsigned spin;
+	bool wants_shared;
+	_Atomic bool lost;	  /* the daemon died */
+	_Atomic bool cwd_matters; /* a relative path may lead into the machine's tree */
+
+	/* this process */
+	pid_t pid;
+	u32 *wiped;	/* a page that a fork zeroes: tells a fork that no handler saw */
+	u32 generation; /* of links: moves with each fork */
+	u64 cookie;	/* 0: not said hello */
+	u64 child_cookie;
+	pthread_mutex_t fork_lock;
+	pthread_key_t thread_key;
+	_Atomic u64 hidden[FD_TABLE_LEN / 64]; /* descriptors of our own */
+	_Atomic u32 fds[FD_TABLE_LEN];	       /* enum fd_known or a handle: a cache */
+
+	/* traps: written under trap_lock, read by the SIGSEGV handler without it */
+	pthread_mutex_t trap_lock;
+	_Atomic u32 nr_traps; /* high-water mark */
+	_Atomic u32 trap_seq; /* odd: being changed */
+	struct trap traps[MAX_TRAPS];
+
+	/* the program's idea of the two signals that we handle first */
+	bool handling;
+	struct sigaction user[2]; /* SIGSEGV, SIGBUS */
+};
+extern struct shim shim;
+
+void shim_init_slow(void);
+static inline bool shim_active(void)
+{
+	if (unlikely(atomic_load_explicit(&shim.ready, memory_order_acquire) != 2))
+		shim_init_slow();
+	return shim.active;
+}
+#define REAL (shim.real)
+
+/* --- link.c: requests ----------------------------------------------------------------------- */
+struct call {
+	struct chan_req req;
+	const void *inline_from; /* program memory that rides along, req.inline_len bytes at most */
+	int send_fd;		 /* -1: none */
+	bool cloexec;		 /* for a received descriptor */
+	int fd;			 /* received; -1 */
+	struct chan_reply reply;
+};
+#define CALL(o, h) ((struct call){.req = {.op = (o), .handle = (h)}, .send_fd = -1, .fd = -1})
+
+/* Return: the daemon's answer; -ENODEV when it is gone. errno is untouched. */
+long shim_call(struct call *c);
+void link_forked(void); /* in a child: the parent's links are not ours */
+void shim_forked_unseen(void);
+void link_thread_exit(void *unused);
+/* -1 and errno, or the value: how a wrapped function returns. */
+static inline long shim_return(long rc)
+{
+	if (rc >= 0)
+		return rc;
+	errno = (int)-rc;
+	return -1;
+}
+
+/* --- fds.c ---------------------------------------------------------------------------------- */
+/* The handle behind a descriptor; 0: not ours. */
+u32 fd_handle(int fd);
+void fd_set_handle(int fd, u32 handle);
+static inline void fd_forget(int fd)
+{
+	if (fd >= 0 && (unsigned)fd < FD_TABLE_LEN)
+		atomic_store_explicit(&shim.fds[fd], FD_UNKNOWN, memory_order_relaxed);
+}
+static inline u32 fd_cached(int fd)
+{
+	if (fd < 0 || (unsigned)fd >= FD_TABLE_LEN)
+		return FD_UNKNOWN;
+	return atomic_load_explicit(&shim.fds[fd], memory_order_relaxed);
+}
+bool fd_hidden(int fd);
+int fd_hide(int fd); /* move it up and out of sight. Return: its number */
+void fd_unhide_close(int fd);
+void fds_forked(bool handles_known);
+
+/* --- path.c --------------------------------------------------------------------------------- */
+/* The file to use for a path: @path itself, or @buf (PATH_MAX) with what stands for it. */
+const char *path_real(int dirfd, const char *path, char *buf);
+/* What the program would call a file in our tree: @path in place. Return: its new length. */
+size_t path_back(char *path, size_t len);
+/* "/dev/iommu" when a path that path_real() made is a node; NULL otherwise. */
+const char *path_node(const char *real_path);
+void path_cwd_changed(void);
+
+/* --- node.c: what a node looks like --------------------------------------------------------- */
+struct node_look {
+	unsigned major, minor, mode;
+};
+/* Return: false when it is no node's stand-in (a directory, or not there). */
+bool node_look_at(const char *real_path, struct node_look *out);
+bool node_look_fd(u32 handle, struct node_look *out, char *path64);
+void node_patch_stat(struct stat *st, const struct node_look *n);
+
+/* --- others --------------------------------------------------------------------------------- */
+int node_open(const char *path, int flags);	   /* -errno */
+int proc_status_open(const char *path, int flags); /* fd; -1: not such a path; -errno - 1 */
+void sig_install(void);
+void sig_thread(void);
+size_t shim_copy(void *to, const void *from, size_t len); /* Return: bytes not copied */
+extern const char shim_copy_insn[], shim_copy_end[];
+bool trap_store(void *addr, void *ucontext);
+void trap_add(u64 start, u64 len, u64 pos, u32 handle);
+void trap_del(u64 start, u64 len);
+
+#endif
