@@ -17,6 +17,8 @@ int env_init(struct env *env)
 
 void env_fini(struct env *env)
 {
+	/* What is still allocated has lost its owner: a leak of ours. */
+	assert(!atomic_load(&env->nr_allocs));
 	trace_fini(&env->trace);
 	epoch_fini(&env->epoch);
 }
