@@ -76,7 +76,7 @@ int iommufd_open(struct ioasis *ioasis, struct caller *c, u32 index, int flags, 
 
 	if (!f)
 		return -ENOMEM;
-	rc = ctx_new(&ioasis->env, &ioasis->mem, ioasis, &f->ctx);
+	rc = machine_ctx_new(ioasis, &f->ctx);
 	if (rc) {
 		env_free(&ioasis->env, f);
 		return rc;
