@@ -7,10 +7,14 @@
  */
 #include "ioas/priv.h"
 
-/* Map one piece; without large pages, page by page. @done grows by what was mapped. */
+/*
+ * Map one piece; without large pages, in the table's smallest leaves: who turns them off wants to know
+ * which page was written, and a table may have leaves below PAGE_SIZE. @done grows by what was mapped.
+ */
 static int map_piece(struct pt *pt, u64 iova, oa_t oa, u64 len, const struct area *area, u64 *done)
 {
-	u64 step = area->ioas->no_large_pages ? PAGE_SIZE : len;
+	u64 smallest = 1ull << __builtin_ctzll(pt_pgsizes(pt));
+	u64 step = area->ioas->no_large_pages ? min(smallest, (u64)PAGE_SIZE) : len;
 	u64 mapped;
 	int rc = 0;
 

@@ -274,7 +274,7 @@ static void no_huge_pages(void **state)
 	assert_int_equal(d->pt.fmt->walk(&r->mem, table_oa(&r->mem, d->pt.root), d->pt.top_level,
 					 BASE, &leaf),
 			 0);
-	assert_int_equal(leaf.lg2, PAGE_LG2);
+	assert_int_equal(leaf.lg2, __builtin_ctzll(d->pgsize_bitmap));
 	assert_int_equal(rig_unmap(ioas, BASE, 2 << 20), 0);
 	assert_int_equal(ioas_set_huge_pages(ioas, true), 0);
 	assert_int_equal(rig_map(r, ioas, huge, 2 << 20, BASE), 0);
