@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * The file that opening /dev/iommu makes: one context each.
+ * The file that opening /dev/iommu makes: one context each. What is in it the machine describes.
  *
  * Source: linux drivers/iommu/iommufd/main.c.
  */
@@ -37,36 +37,11 @@ static void iommufd_release(struct file *file)
 	env_free(env, f);
 }
 
-static void describe_obj(struct obj *obj, void *arg)
-{
-	json_t *out = json_object();
-
-	if (!out)
-		return;
-	json_put(out, "id", json_integer(obj->id));
-	json_put(out, "type", json_string(obj->ops->name));
-	if (obj->made_by)
-		json_put(out, "made_by", json_string(obj->made_by));
-	if (obj->ops->describe)
-		obj->ops->describe(obj, out);
-	json_array_append_new(arg, out);
-}
-
-static void iommufd_describe(struct file *file, json_t *out)
-{
-	json_t *objs = json_array();
-
-	if (objs)
-		obj_for_each(&to_iommufd(file)->ctx->objs, describe_obj, objs);
-	json_put(out, "objects", objs);
-}
-
 const struct file_ops iommufd_file_ops = {
 	.name = "iommufd",
 	.ioctl = iommufd_ioctl,
 	.mmap = iommufd_mmap,
 	.release = iommufd_release,
-	.describe = iommufd_describe,
 };
 
 int iommufd_open(struct ioasis *ioasis, struct caller *c, u32 index, int flags, struct file **out)
