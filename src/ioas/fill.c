@@ -201,7 +201,7 @@ static int fill_one(struct area *area, struct domain *domain)
 	int rc;
 
 	lock_take(&p->lock);
-	rc = pages_pin(p, first, last);
+	rc = area->filled ? 0 : pages_pin(p, first, last);
 	if (rc)
 		goto out;
 	rc = track(p, area, domain);

@@ -6,30 +6,6 @@
 
 #define BASE 0x10000000ull
 
-static int up_mock(void **state)
-{
-	static struct rig r;
-
-	rig_up(&r, "mock");
-	*state = &r;
-	return 0;
-}
-
-static int up_intel(void **state)
-{
-	static struct rig r;
-
-	rig_up(&r, "intel");
-	*state = &r;
-	return 0;
-}
-
-static int down(void **state)
-{
-	rig_down(*state);
-	return 0;
-}
-
 static void errnos_of_map(void **state)
 {
 	struct rig *r = *state;
@@ -373,17 +349,14 @@ static void pin_count(void **state)
 	assert_int_equal(ctx_pin_count(r->ctx, OA(oa.v + 2 * PAGE_SIZE)), 0);
 }
 
-#define BOTH(f) cmocka_unit_test_setup_teardown(f, up_mock, down), \
-		cmocka_unit_test_setup_teardown(f, up_intel, down)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		BOTH(errnos_of_map),	 BOTH(errnos_with_a_device), BOTH(errnos_of_unmap),
-		BOTH(permissions),	 BOTH(copies_share_pins),    BOTH(copy_in_pieces),
-		BOTH(sub_page_areas),	 BOTH(automatic_iova),	     BOTH(automatic_iova_is_aligned),
-		BOTH(no_huge_pages),	 BOTH(files),		     BOTH(change_process),
-		BOTH(rlimit_mode),	 BOTH(pin_count),
+		ON_BOTH(errnos_of_map),	 ON_BOTH(errnos_with_a_device), ON_BOTH(errnos_of_unmap),
+		ON_BOTH(permissions),	 ON_BOTH(copies_share_pins),    ON_BOTH(copy_in_pieces),
+		ON_BOTH(sub_page_areas),	 ON_BOTH(automatic_iova),	     ON_BOTH(automatic_iova_is_aligned),
+		ON_BOTH(no_huge_pages),	 ON_BOTH(files),		     ON_BOTH(change_process),
+		ON_BOTH(rlimit_mode),	 ON_BOTH(pin_count),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -38,7 +38,7 @@ void rig_up(struct rig *r, const char *machine)
 		assert_int_equal(rig_map(r, ioas, r->buf, RIG_PAGES * PAGE_SIZE, 0x10000000), 0);
 		assert_int_equal(rig_map(r, ioas, r->huge, RIG_HUGE, 0x20000000), 0);
 	}
-	r->nr_allocs = 0;
+	r->nr_allocs = r->nr_tables = 0;
 	rig_close(r);
 	rig_open(r);
 }
@@ -60,10 +60,10 @@ void rig_close(struct rig *r)
 			dev_unbind(r->dev[i]);
 	ctx_put(r->ctx);
 	memset(r->dev, 0, sizeof(r->dev));
-	if (r->nr_allocs) {
+	if (r->nr_allocs)
 		assert_int_equal(atomic_load(&r->env.nr_allocs), r->nr_allocs);
+	if (r->nr_tables)
 		assert_int_equal(atomic_load(&r->mem.tables.nr_used), r->nr_tables);
-	}
 	assert_int_equal(rig_pinned(r), 0);
 }
 
@@ -228,4 +228,31 @@ int rig_memfd(u64 len)
 u64 rig_pinned(struct rig *r)
 {
 	return atomic_load(&r->mem.self->pinned_pages) - r->pinned;
+}
+
+static int up_state(void **state, const char *machine)
+{
+	struct rig *r = calloc(1, sizeof(*r));
+
+	assert_non_null(r);
+	rig_up(r, machine);
+	*state = r;
+	return 0;
+}
+
+int rig_up_mock(void **state)
+{
+	return up_state(state, "mock");
+}
+
+int rig_up_intel(void **state)
+{
+	return up_state(state, "intel");
+}
+
+int rig_tear_down(void **state)
+{
+	rig_down(*state);
+	free(*state);
+	return 0;
 }

@@ -52,4 +52,12 @@ u8 *rig_dma(struct rig *r, unsigned dev, u64 iova, enum perm perm);
 int rig_memfd(u64 len);
 u64 rig_pinned(struct rig *r); /* pages charged since rig_open() */
 
+/* Group set-up and tear-down for cmocka: *state is the rig. */
+int rig_up_mock(void **state);
+int rig_up_intel(void **state);
+int rig_tear_down(void **state);
+#define ON_MOCK(f)  cmocka_unit_test_setup_teardown(f, rig_up_mock, rig_tear_down)
+#define ON_INTEL(f) cmocka_unit_test_setup_teardown(f, rig_up_intel, rig_tear_down)
+#define ON_BOTH(f)  ON_MOCK(f), ON_INTEL(f)
+
 #endif
