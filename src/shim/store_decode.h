@@ -14,7 +14,7 @@
 #include <signal.h>
 #include <ucontext.h>
 
-#include "base/types.h"
+#include "base/base.h"
 
 #define STORE_MAX	64u
 #define STORE_MAX_REGS	4u
