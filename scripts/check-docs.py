@@ -28,7 +28,7 @@ def check_names(doc):
 def check_described(header):
     """Each function of a public header has a kernel-doc block right above, with a Return where it returns."""
     text = read(header)
-    for m in re.finditer(r"^(?:IOASIS_API )?([\w \*]*?)\b(ioasis_\w+)\([^;{]*\)[^;{]*;", text, re.M):
+    for m in re.finditer(r"^(?:IOASIS_API\s+)?(\w[\w \*]*?)\b(ioasis_\w+)\([^;{]*\)[^;{]*;", text, re.M):
         before = text[: m.start()].rstrip()
         if not before.endswith("*/"):
             bad.append(f"{header}: {m[2]}() has no description")
