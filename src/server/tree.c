@@ -59,7 +59,6 @@ static int write_nodes(struct server *s, int rootfd)
 	return rc;
 }
 
-#pragma weak machine_sysfs_write
 static int write_sys(struct server *s, int rootfd)
 {
 	int rc = dir_at(rootfd, "sys"), fd;
@@ -69,7 +68,7 @@ static int write_sys(struct server *s, int rootfd)
 	fd = openat(rootfd, "sys", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	rc = (&machine_sysfs_write) ? machine_sysfs_write(s->ioasis, fd) : 0;
+	rc = machine_sysfs_write(s->ioasis, fd);
 	close(fd);
 	return rc;
 }
