@@ -13,12 +13,6 @@ static const struct xlate_fault write_fault = {
 	.code = 5,
 };
 
-/* The words are src/hw's; this test is about the sentence around them. */
-const char *xlate_reason_name(enum xlate_reason r)
-{
-	return r == XLATE_NOT_PRESENT ? "not present" : "?";
-}
-
 static struct env env;
 static struct fault_log flog;
 
