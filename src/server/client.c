@@ -66,6 +66,7 @@ static void client_src_free(struct server *s, struct watch *src)
 {
 	watch_del(s, src);
 	client_unlink(container_of(src, struct client, src));
+	mem_sweep_files(&s->ioasis->mem);
 }
 
 /* Its process is gone: its pidfd reads. */

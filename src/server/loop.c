@@ -186,6 +186,7 @@ int server_init(struct server *s, struct ioasis *ioasis, const char *dir, int ke
 	if (strlen(dir) >= sizeof(s->dir))
 		return -ENAMETOOLONG;
 	strcpy(s->dir, dir);
+	s->wants_shared = !ioasis->mem.host.map_files;
 	lock_init(&s->drain_lock, RANK_DRAIN);
 	rwlock_init(&s->lock, RANK_SERVER);
 	lock_init(&s->count_lock, RANK_POOL);

@@ -171,12 +171,13 @@ static long serve_file(struct session *ss)
 
 static long serve_shared(struct session *ss)
 {
-	int fd = session_recv_fd(ss);
+	int fd = session_recv_fd(ss), rc;
 
 	if (fd < 0)
 		return fd;
+	rc = mem_offer_file(&ss->server->ioasis->mem, fd);
 	close(fd);
-	return 0;
+	return rc;
 }
 
 static long serve_op(struct session *ss)

@@ -124,7 +124,8 @@ static int memfd_for(size_t len, int flags)
 {
 	unsigned mflags = MFD_CLOEXEC;
 	u64 size = align_up(len, PAGE_SIZE);
-	int fd;
+	char name[64];
+	int made, fd;
 
 	if (flags & MAP_HUGETLB) {
 		u32 lg2 = (u32)flags >> MAP_HUGE_SHIFT & 63;
@@ -132,11 +133,14 @@ static int memfd_for(size_t len, int flags)
 		mflags |= MFD_HUGETLB | lg2 << MAP_HUGE_SHIFT;
 		size = align_up(len, lg2 ? 1ull << lg2 : 2ull << 20);
 	}
-	fd = memfd_create("shared", mflags);
-	if (fd >= 0 && ftruncate(fd, (off_t)size)) {
-		REAL.close(fd);
+	made = memfd_create("shared", mflags);
+	if (made < 0)
 		return -1;
-	}
+	/* Opened by name: only then the kernel counts who still uses it, and the daemon can forget it. */
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", made);
+	fd = ftruncate(made, (off_t)size) ? -1 :
+					    REAL.openat(AT_FDCWD, name, O_RDWR | O_CLOEXEC);
+	REAL.close(made);
 	return fd;
 }
 
