@@ -114,7 +114,10 @@ int token_new(struct client *c, struct file *file, const struct chan_node *node,
 struct token *token_find(struct server *s, int fd) MUST_HOLD_READ(s->lock);
 /* Serve pending hang-ups; returns when those found by others are served too. */
 void tokens_drain(struct server *s);
-/* The same, saying that the program closed descriptors of @handle (0: of anything) by itself. */
+/* The program says that it closes descriptors of @handle (0: of anything) by itself: what a file
+ * still owns then is no leak. Then that it did: drain, and take the mark from what is still open.
+ */
+void tokens_closing(struct client *c, u32 handle, bool closing);
 void tokens_drain_closed(struct client *c, u32 handle);
 void tokens_free(struct server *s);
 json_t *tokens_describe(struct server *s);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The channel: how one thread of a program talks to its daemon. The one door of server: what shim and
- * tools share with it.
+ * The channel: how one thread of a program talks to its daemon. The one door of server: what shim
+ * and tools share with it.
  *
  * A thread connects to the daemon's SEQPACKET socket, says hello, and gets a sealed memfd: the
  * channel. A request is written into it and `state` is moved; both sides first watch the word, then
@@ -46,7 +46,8 @@ enum chan_state {
 enum chan_op {
 	CHAN_OPEN = 1, /* data: path; flags: open's */
 	CHAN_IDENTIFY, /* a descriptor was sent: which file of ours is it? */
-	CHAN_CLOSED,   /* descriptors of .handle (0: of anything) were closed: look for hang-ups */
+	CHAN_CLOSING,  /* descriptors of .handle (0: of anything) are about to be closed */
+	CHAN_CLOSED,   /* they were: look for hang-ups */
 	CHAN_FORK,     /* .arg: cookie of the child that is about to be made */
 	CHAN_STAT,     /* reply.node */
 	CHAN_IOCTL,    /* .cmd, .arg */

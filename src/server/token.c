@@ -153,7 +153,7 @@ void tokens_drain(struct server *s)
 	lock_drop(&s->drain_lock);
 }
 
-static void mark_closing(struct client *c, u32 handle, bool closing)
+void tokens_closing(struct client *c, u32 handle, bool closing)
 {
 	rwlock_read(&c->server->lock);
 	for (u32 i = 0; i < c->nr_slots; i++) {
@@ -172,9 +172,8 @@ void tokens_drain_closed(struct client *c, u32 handle)
 	struct server *s = c->server;
 
 	lock_take(&s->drain_lock);
-	mark_closing(c, handle, true);
 	serve_hangups(s);
-	mark_closing(c, handle, false); /* other descriptors of it are still open */
+	tokens_closing(c, handle, false); /* other descriptors of it are still open */
 	lock_drop(&s->drain_lock);
 }
 

@@ -187,6 +187,9 @@ static long serve_op(struct session *ss)
 		return serve_open(ss);
 	case CHAN_IDENTIFY:
 		return serve_identify(ss);
+	case CHAN_CLOSING:
+		tokens_closing(ss->client, ss->req.handle, true);
+		return 0;
 	case CHAN_CLOSED:
 		tokens_drain_closed(ss->client, ss->req.handle);
 		return 0;

@@ -126,18 +126,30 @@ u32 fd_handle(int fd)
 
 	if (!shim_active() || fd < 0)
 		return 0;
+	if (unlikely(shim.wiped && !*shim.wiped))
+		shim_forked_unseen();
 	known = fd_cached(fd);
 	if (likely(known == FD_FOREIGN))
 		return 0;
 	return known ? known : identify(fd);
 }
 
-/* Tell the daemon, so that the file is released when close() returns, as in a kernel. */
-static void announce_close(u32 handle)
+/* Tell the daemon: before, that the program closes it and does not die with it; afterwards, so that
+ * the file is released when close() returns, as in a kernel. */
+static void closing(u32 handle)
+{
+	struct call c = CALL(CHAN_CLOSING, handle);
+
+	if (handle > FD_FOREIGN)
+		shim_call(&c);
+}
+
+static void closed(u32 handle)
 {
 	struct call c = CALL(CHAN_CLOSED, handle);
 
-	shim_call(&c);
+	if (handle > FD_FOREIGN)
+		shim_call(&c);
 }
 
 EXPORT int close(int fd)
@@ -153,9 +165,9 @@ EXPORT int close(int fd)
 	}
 	known = fd_cached(fd);
 	fd_forget(fd);
+	closing(known);
 	rc = REAL.close(fd);
-	if (known > FD_FOREIGN)
-		announce_close(known);
+	closed(known);
 	return rc;
 }
 
@@ -164,25 +176,45 @@ static int close_between(unsigned first, unsigned last)
 	return first <= last ? (int)syscall(SYS_close_range, first, last, 0) : 0;
 }
 
-EXPORT int close_range(unsigned first, unsigned last, int flags)
+/* Forget what is in the range. Return: whether files of ours are among it. */
+static bool forget_range(unsigned first, unsigned last)
 {
 	bool ours = false;
+
+	for (unsigned fd = first; fd <= last && fd < FD_TABLE_LEN; fd++) {
+		ours |= fd_cached((int)fd) > FD_FOREIGN;
+		fd_forget((int)fd);
+	}
+	return ours;
+}
+
+static int close_but_hidden(unsigned first, unsigned last)
+{
 	int rc = 0;
+
+	for (unsigned fd = first; fd <= last && fd < FD_TABLE_LEN; fd++) {
+		if (!fd_hidden((int)fd))
+			continue;
+		rc |= fd ? close_between(first, fd - 1) : 0;
+		first = fd + 1;
+	}
+	return rc | close_between(first, last);
+}
+
+EXPORT int close_range(unsigned first, unsigned last, int flags)
+{
+	struct call before = CALL(CHAN_CLOSING, 0), after = CALL(CHAN_CLOSED, 0);
+	bool ours;
+	int rc;
 
 	if (!shim_active() || flags || first > last)
 		return (int)syscall(SYS_close_range, first, last, flags);
-	for (unsigned fd = first; fd <= last && fd < FD_TABLE_LEN; fd++) {
-		if (fd_cached((int)fd) > FD_FOREIGN)
-			ours = true;
-		fd_forget((int)fd);
-		if (fd_hidden((int)fd)) {
-			rc |= close_between(first, fd - 1);
-			first = fd + 1;
-		}
-	}
-	rc |= close_between(first, last);
+	ours = forget_range(first, last);
 	if (ours)
-		announce_close(0);
+		shim_call(&before);
+	rc = close_but_hidden(first, last);
+	if (ours)
+		shim_call(&after);
 	return rc ? -1 : 0;
 }
 
@@ -220,15 +252,16 @@ static int dup_over(int from, int to, int flags)
 		errno = EBADF;
 		return -1;
 	}
+	if (from == to)
+		before = FD_UNKNOWN;
+	closing(before);
 	if (flags < 0)
 		rc = REAL.dup2(from, to);
 	else
 		rc = REAL.dup3(from, to, flags);
-	if (rc < 0)
-		return rc;
-	copied(from, to);
-	if (before > FD_FOREIGN && from != to)
-		announce_close(before);
+	if (rc >= 0)
+		copied(from, to);
+	closed(before);
 	return rc;
 }
 
@@ -270,8 +303,8 @@ EXPORT int fclose(FILE *f)
 	fd = fileno(f);
 	known = fd_cached(fd);
 	fd_forget(fd);
+	closing(known);
 	rc = REAL.fclose(f);
-	if (known > FD_FOREIGN)
-		announce_close(known);
+	closed(known);
 	return rc;
 }

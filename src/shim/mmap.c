@@ -136,10 +136,10 @@ static int memfd_for(size_t len, int flags)
 	made = memfd_create("shared", mflags);
 	if (made < 0)
 		return -1;
-	/* Opened by name: only then the kernel counts who still uses it, and the daemon can forget it. */
+	/* Opened by name: only then the kernel counts who still uses it, and the daemon can forget
+	 * it. */
 	snprintf(name, sizeof(name), "/proc/self/fd/%d", made);
-	fd = ftruncate(made, (off_t)size) ? -1 :
-					    REAL.openat(AT_FDCWD, name, O_RDWR | O_CLOEXEC);
+	fd = ftruncate(made, (off_t)size) ? -1 : REAL.openat(AT_FDCWD, name, O_RDWR | O_CLOEXEC);
 	REAL.close(made);
 	return fd;
 }

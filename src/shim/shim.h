@@ -39,7 +39,8 @@
 /* The C library's own. */
 #define REAL_FUNCTIONS(X)                                                                          \
 	X(openat)                                                                                  \
-	X(close) X(close_range) X(dup) X(dup2) X(dup3) X(fcntl) X(ioctl) X(read) X(write) X(pread) \
+	X(close)                                                                                   \
+	X(close_range) X(dup) X(dup2) X(dup3) X(fcntl) X(ioctl) X(read) X(write) X(pread)          \
 		X(pwrite) X(readv) X(writev) X(mmap) X(munmap) X(mremap) X(fopen) X(freopen)       \
 			X(fclose) X(stat) X(lstat) X(fstat) X(fstatat) X(statx) X(faccessat)       \
 				X(euidaccess) X(readlinkat) X(realpath) X(opendir) X(scandir)      \
