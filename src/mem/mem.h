@@ -125,6 +125,8 @@ void *table_alloc(struct mem *mem);
 /* @nr pages in a row (device tables, queues), freed one by one with table_free(). */
 void *table_alloc_run(struct mem *mem, unsigned nr);
 void table_free(struct mem *mem, void *page);
+/* @nr pages at once, linked through their first word from @first to @last. */
+void table_free_chain(struct mem *mem, void *first, void *last, unsigned nr);
 
 ALWAYS_INLINE oa_t table_oa(const struct mem *mem, const void *page)
 {

@@ -121,6 +121,17 @@ void table_free(struct mem *mem, void *page)
 	atomic_fetch_sub_explicit(&pool->nr_used, 1, memory_order_relaxed);
 }
 
+void table_free_chain(struct mem *mem, void *first, void *last, unsigned nr)
+{
+	struct table_pool *pool = &mem->tables;
+
+	lock_take(&pool->lock);
+	memcpy(last, &pool->free, sizeof(pool->free));
+	pool->free = first;
+	lock_drop(&pool->lock);
+	atomic_fetch_sub_explicit(&pool->nr_used, nr, memory_order_relaxed);
+}
+
 void *table_at_slow(const struct mem *mem, oa_t oa, u64 len)
 {
 	const struct seg *seg = seg_find(mem, oa);

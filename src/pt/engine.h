@@ -120,8 +120,11 @@ static void gather_table(struct pt *pt, u64 *table, struct pt_gather *g)
 {
 	forget_table(pt, table);
 	/* A host address, page aligned: walkers that are late take it for an item not present. */
-	item_store(&table[ITEMS - 1], (u64)(uintptr_t)g->free);
+	item_store(&table[0], (u64)(uintptr_t)g->free);
+	if (!g->free)
+		g->free_last = table;
 	g->free = table;
+	g->nr_free++;
 	g->tables = true;
 }
 
@@ -383,37 +386,60 @@ static NOINLINE int map_range(struct pt *pt, struct map *m)
 	return 0;
 }
 
-/* One leaf of an item's size into the hot table. Return: false when it needs the long way. */
-ALWAYS_INLINE bool map_hot(struct pt *pt, unsigned level, u64 iova, u64 oa, u8 perm)
+/* Make the table of level 0 over @iova the hot one. Return: false when there is none. */
+ALWAYS_INLINE bool hot_find(struct pt *pt, u64 iova)
 {
-	const struct pt_hot *hot = &pt->hot[level];
-	u64 *item;
+	u64 *table;
 
-	if (unlikely(hot->tag != iova >> table_lg2(level)))
+	if (likely(pt->hot[0].tag == iova >> table_lg2(0)))
+		return true;
+	if (unlikely(iova > reach(pt)) || unlikely(descend(pt, iova, 0, &table)))
 		return false;
-	if (unlikely((iova | oa) & ((1ull << item_lg2(level)) - 1)) || unlikely(oa > pt->last_oa) ||
-	    unlikely((u8)(perm - 1) >= PERM_RW) || unlikely(!(pt->pgsizes & 1ull << item_lg2(level))))
+	hot_set(pt, 0, iova, table);
+	return true;
+}
+
+/* One granule into the hot table. Return: false when it needs the long way, if only to be refused. */
+ALWAYS_INLINE bool map_one(struct pt *pt, u64 iova, u64 oa, u8 perm)
+{
+	u64 *item = pt->hot[0].table + index_of(iova, 0);
+
+	if (unlikely((iova | oa) & (GRANULE - 1)) || unlikely(oa > pt->last_oa) ||
+	    unlikely((u8)(perm - 1) >= PERM_RW) || unlikely(!(pt->pgsizes & GRANULE)))
 		return false;
-	item = hot->table + index_of(iova, level);
 	if (unlikely(fmt_present(*item)))
 		return false;
-	item_store(item, fmt_make_leaf(oa, perm, level, item_lg2(level)));
-	++*hot->note;
+	item_store(item, fmt_make_leaf(oa, perm, 0, FMT_GRANULE_LG2));
+	++*pt->hot[0].note;
 	return true;
+}
+
+static NOINLINE int map_some(struct pt *pt, struct map *m, u64 *mapped)
+{
+	u64 len = m->len;
+	int rc;
+
+	/* Within one table of level 0 that exists: no size of another level can fit. */
+	if (len < 1ull << table_lg2(0) &&
+	    m->iova >> table_lg2(0) == (m->iova + len - 1) >> table_lg2(0) &&
+	    !map_check(pt, m->iova, m->oa, len, m->perm) && hot_find(pt, m->iova))
+		rc = fill(pt, pt->hot[0].table, pt->hot[0].note, 0, m);
+	else
+		rc = map_range(pt, m);
+	*mapped = len - m->len;
+	return rc;
 }
 
 static int PT(map)(struct pt *pt, u64 iova, oa_t oa, u64 len, u8 perm, u64 *mapped)
 {
-	struct map m = {iova, oa.v, len, perm};
-	int rc;
+	struct map m;
 
-	if (len == GRANULE && likely(map_hot(pt, 0, iova, oa.v, perm))) {
+	if (len == GRANULE && likely(hot_find(pt, iova)) && likely(map_one(pt, iova, oa.v, perm))) {
 		*mapped = len;
 		return 0;
 	}
-	rc = map_range(pt, &m);
-	*mapped = len - m.len;
-	return rc;
+	m = (struct map){iova, oa.v, len, perm};
+	return map_some(pt, &m, mapped);
 }
 
 /* --- unmap ------------------------------------------------------------------------------------ */
@@ -565,46 +591,61 @@ static void unmap_table(struct unmap *u, u64 *table, unsigned level, u64 start, 
 	}
 }
 
-/* The part of an unmap that one table of level 0 holds. Return: false when it needs the long way. */
+/*
+ * An unmap that lies within the hot table of level 0 or of level 1. Return: false when it needs the long
+ * way, or the rest of it: a table was emptied.
+ */
 ALWAYS_INLINE bool unmap_hot(struct unmap *u)
 {
 	struct pt *pt = u->pt;
+	u64 differ = u->start ^ u->last;
 	u64 *table;
 
-	if (u->start >> table_lg2(0) != u->last >> table_lg2(0))
+	if (!(differ >> table_lg2(0)) && likely(hot_find(pt, u->start))) {
+		unmap_leaves(u, pt->hot[0].table, 0, u->start, u->last);
+		return note_nr(pt->hot[0].note);
+	}
+	if (differ >> table_lg2(1) || pt->hot[1].tag != u->start >> table_lg2(1))
 		return false;
-	if (unlikely(pt->hot[0].tag != u->start >> table_lg2(0))) {
-		if (u->start > reach(pt) || descend(pt, u->start, 0, &table))
-			return false;
-		hot_set(pt, 0, u->start, table);
-	}
-	table = pt->hot[0].table;
-	if (u->last - u->start == GRANULE - 1) {
-		u64 *item = table + index_of(u->start, 0);
-
-		if (likely(!(u->start & (GRANULE - 1))) && likely(fmt_present(*item)) &&
-		    likely(leaf_lg2(*item, 0) == FMT_GRANULE_LG2)) {
-			item_store(item, 0);
-			--*pt->hot[0].note;
-			u->bytes = GRANULE;
-			gather_leaves(u->g, u->start, u->last, FMT_GRANULE_LG2);
-			return note_nr(pt->hot[0].note);
-		}
-	}
-	unmap_leaves(u, table, 0, u->start, u->last);
-	return note_nr(pt->hot[0].note);
+	table = pt->hot[1].table;
+	unmap_table(u, table, 1, u->start, u->last);
+	return note_nr(note_of(pt->mem, table));
 }
 
-static u64 PT(unmap)(struct pt *pt, u64 start, u64 last, struct pt_gather *g)
+/* One granule: the common call. */
+ALWAYS_INLINE bool unmap_one(struct pt *pt, u64 start, u64 last, struct pt_gather *g)
+{
+	u64 *item;
+
+	if (last - start != GRANULE - 1 || unlikely(start & (GRANULE - 1)) ||
+	    unlikely(!hot_find(pt, start)) || unlikely(note_nr(pt->hot[0].note) <= 1))
+		return false;
+	item = pt->hot[0].table + index_of(start, 0);
+	if (unlikely(!fmt_present(*item)) || unlikely(leaf_lg2(*item, 0) != FMT_GRANULE_LG2))
+		return false;
+	item_store(item, 0);
+	--*pt->hot[0].note;
+	gather_leaves(g, start, last, FMT_GRANULE_LG2);
+	return true;
+}
+
+static NOINLINE u64 unmap_some(struct pt *pt, u64 start, u64 last, struct pt_gather *g)
 {
 	struct unmap u = {pt, g, start, last, 0, false};
 
-	if (likely(unmap_hot(&u)))
+	if (unmap_hot(&u))
 		return u.bytes;
 	u.last = min(last, reach(pt));
 	if (start <= u.last && !u.stop)
 		unmap_table(&u, pt->root, pt->top_level, start, u.last);
 	return u.bytes;
+}
+
+static u64 PT(unmap)(struct pt *pt, u64 start, u64 last, struct pt_gather *g)
+{
+	if (likely(unmap_one(pt, start, last, g)))
+		return GRANULE;
+	return unmap_some(pt, start, last, g);
 }
 
 /* --- look-ups --------------------------------------------------------------------------------- */
@@ -697,7 +738,13 @@ ALWAYS_INLINE int walk_item(struct walk *w, unsigned level, struct pt_leaf *out)
 	if (rc != WALK_DOWN)
 		return rc;
 	w->table = walk_table_at(w->mem, w->table_oa);
-	return likely(w->table) ? WALK_DOWN : walk_outside(w, level - 1, out);
+	if (unlikely(!w->table)) {
+		/* A copy, so that the walk itself can live in registers. */
+		struct walk rest = *w;
+
+		return walk_outside(&rest, level - 1, out);
+	}
+	return WALK_DOWN;
 }
 
 /* One case per level, so that levels and shifts are constants. */
@@ -741,8 +788,11 @@ int PT(walk)(const struct mem *mem, oa_t root, unsigned top_level, u64 iova, str
 	if (unlikely(beyond_top(iova, top_level)))
 		return -ENOENT;
 	w.table = walk_table_at(mem, root.v);
-	if (unlikely(!w.table))
-		return walk_outside(&w, top_level, out);
+	if (unlikely(!w.table)) {
+		struct walk rest = w;
+
+		return walk_outside(&rest, top_level, out);
+	}
 	return walk_from(&w, top_level, out);
 }
 

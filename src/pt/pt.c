@@ -18,13 +18,7 @@ void pt_fini(struct pt *pt)
 
 void pt_gather_free(struct mem *mem, struct pt_gather *g)
 {
-	u64 *page = g->free;
-
-	while (page) {
-		u64 *next = (u64 *)(uintptr_t)page[PAGE_SIZE / sizeof(u64) - 1];
-
-		table_free(mem, page);
-		page = next;
-	}
+	if (g->free)
+		table_free_chain(mem, g->free, g->free_last, g->nr_free);
 	pt_gather_init(g);
 }

@@ -44,8 +44,10 @@ struct pt_gather {
 	u64 last;
 	u8 min_leaf_lg2; /* smallest leaf removed: the stride of an invalidation by address */
 	bool tables;	 /* table entries were removed too: paging-structure caches must go */
-	void *free;	 /* table pages, linked through their last item: a page's address has its low
-			  * bits clear, so a late walker reads an item that is not present */
+	void *free;	 /* table pages, linked through their first item as the pool links its own: a
+			  * page's address has its low bits clear, so a late walker reads "not present" */
+	void *free_last;
+	unsigned nr_free;
 };
 
 static inline void pt_gather_init(struct pt_gather *g)
