@@ -65,7 +65,22 @@ static void note_dropped(const void *lock, enum lock_rank rank)
 	abort();
 }
 
+static bool is_held(const void *lock)
+{
+	unsigned i;
+
+	for (i = 0; i < mine.nr; i++)
+		if (mine.held[i].lock == lock)
+			return true;
+	return false;
+}
+
 #else
+
+static bool is_held(const void *lock)
+{
+	return true;
+}
 
 static void check_order(const void *lock, enum lock_rank rank)
 {
@@ -112,6 +127,11 @@ void lock_drop(struct lock *l) TS_ATTR(no_thread_safety_analysis)
 {
 	note_dropped(l, l->rank);
 	must(pthread_mutex_unlock(&l->m));
+}
+
+void lock_assert_held(const struct lock *l) TS_ATTR(no_thread_safety_analysis)
+{
+	assert(is_held(l));
 }
 
 int lock_wait(struct lock *l, pthread_cond_t *cond, int timeout_ms)

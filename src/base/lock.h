@@ -63,6 +63,12 @@ void lock_fini(struct lock *l);
 void lock_take(struct lock *l) TS_ATTR(acquire_capability(*l));
 void lock_drop(struct lock *l) TS_ATTR(release_capability(*l));
 
+/*
+ * "This thread holds it": checked at run time in debug builds, and believed by the compiler, which
+ * cannot see that seg->mem is the mem whose lock the caller took.
+ */
+void lock_assert_held(const struct lock *l) TS_ATTR(assert_capability(*l));
+
 /* Wait on @cond with @l held; @timeout_ms < 0 waits for ever. Return: 0 or -ETIMEDOUT. */
 int lock_wait(struct lock *l, pthread_cond_t *cond, int timeout_ms) MUST_HOLD(*l);
 

@@ -159,6 +159,7 @@ int file_seg(struct mem *mem, const struct file_id *id, int fd, u64 offset, stru
 	lock_take(&mem->segs_lock);
 	other = find(mem, id, offset);
 	if (!other) {
+		lock_assert_held(&seg->mem->segs_lock);
 		seg_publish_locked(seg);
 		list_push_front(bucket(mem, id), &seg->key_node);
 	}

@@ -261,6 +261,7 @@ static void free_seg(struct seg *seg)
 	if (seg->mm)
 		mm_put(seg->mm);
 	lock_take(&mem->segs_lock);
+	lock_assert_held(&seg->mem->segs_lock);
 	empty = give_extent(seg);
 	lock_drop(&mem->segs_lock);
 	free_shared_chunk(mem, empty);
@@ -282,6 +283,7 @@ int seg_add(struct mem *mem, enum seg_kind kind, u8 *host, u64 len, struct seg *
 	if (rc)
 		return rc;
 	lock_take(&mem->segs_lock);
+	lock_assert_held(&seg->mem->segs_lock);
 	seg_publish_locked(seg);
 	lock_drop(&mem->segs_lock);
 	*out = seg;
@@ -313,6 +315,7 @@ void seg_put(struct mem *mem, struct seg *seg)
 	if (seg->lingers)
 		return;
 	lock_take(&mem->segs_lock);
+	lock_assert_held(&seg->mem->segs_lock);
 	set_entries(seg, NULL);
 	list_del(&seg->node);
 	list_del(&seg->key_node);

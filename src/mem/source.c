@@ -40,6 +40,7 @@ static int new_own(struct mem *mem, u64 region, struct own_mid *mid, struct seg 
 	lock_take(&mem->segs_lock);
 	other = atomic_load(slot);
 	if (!other) {
+		lock_assert_held(&seg->mem->segs_lock);
 		seg_publish_locked(seg);
 		atomic_store(slot, seg);
 	}
@@ -133,6 +134,7 @@ static int remote_piece(struct mem *mem, struct mm *mm, u64 at, u64 want, struct
 		lock_take(&mem->segs_lock);
 		seg = find_remote(mem, mm, region, bucket);
 		if (!seg) {
+			lock_assert_held(&made->mem->segs_lock);
 			seg_publish_locked(made);
 			list_push_front(bucket, &made->key_node);
 			seg = made;

@@ -184,6 +184,7 @@ int table_pool_init(struct mem *mem, u64 len)
 	lock_init(&pool->lock, RANK_POOL);
 	pool->base = seg->base.v;
 	lock_take(&mem->segs_lock);
+	lock_assert_held(&seg->mem->segs_lock);
 	seg_publish_locked(seg);
 	lock_drop(&mem->segs_lock);
 	return 0;

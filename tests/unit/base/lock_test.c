@@ -65,6 +65,13 @@ static void NO_ANALYSIS not_held(void)
 	lock_drop(&outer);
 }
 
+static void NO_ANALYSIS claims_held(void)
+{
+	lock_take(&inner);
+	lock_assert_held(&inner);
+	lock_assert_held(&inner2);
+}
+
 /* Run @fn in a child. Return: true when it aborted, with all of @says on stderr. */
 static bool aborts(void (*fn)(void), const char *says, const char *also)
 {
@@ -93,9 +100,10 @@ static void broken_orders(void **unused)
 	assert_true(aborts(reversed, "\"group\"", "\"table\""));
 	assert_true(aborts(equal_ranks, "\"table\"", "taken while"));
 	assert_true(aborts(read_twice, "\"iova\"", "taken while"));
+	assert_true(aborts(claims_held, "is_held", "lock_assert_held"));
 	assert_true(aborts(not_held, "\"group\"", "does not hold"));
 #else
-	(void)aborts, (void)reversed, (void)equal_ranks, (void)read_twice, (void)not_held;
+	(void)aborts, (void)reversed, (void)equal_ranks, (void)read_twice, (void)not_held, (void)claims_held;
 	skip();
 #endif
 }

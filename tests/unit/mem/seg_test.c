@@ -87,6 +87,7 @@ static void bases_are_congruent(void **state)
 		OK(seg_make(&f->mem, &want, &seg));
 		assert_int_equal((seg->base.v - cases[i].offset) % cases[i].align, 0);
 		lock_take(&f->mem.segs_lock);
+		lock_assert_held(&seg->mem->segs_lock);
 		seg_publish_locked(seg);
 		lock_drop(&f->mem.segs_lock);
 		assert_ptr_equal(seg_find(&f->mem, OA(seg->base.v + cases[i].len - 1)), seg);
