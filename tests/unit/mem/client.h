@@ -41,7 +41,7 @@ static inline void client_loop(int sock)
 	_exit(0);
 }
 
-static inline void client_start(struct fixture *f, struct client *c)
+static inline void client_start_in(struct mem *mem, struct client *c)
 {
 	int sv[2];
 
@@ -53,7 +53,12 @@ static inline void client_start(struct fixture *f, struct client *c)
 	}
 	close(sv[1]);
 	c->sock = sv[0];
-	OK(mm_attach(&f->mem, c->pid, &c->mm));
+	OK(mm_attach(mem, c->pid, &c->mm));
+}
+
+static inline void client_start(struct fixture *f, struct client *c)
+{
+	client_start_in(&f->mem, c);
 }
 
 /* Run @fn in the client (same program, same addresses). */
