@@ -125,6 +125,8 @@ struct hw_port {
 	_Atomic bool gone;   /* device removed: every DMA faults with XLATE_NO_DEVICE */
 	_Atomic u64 nr_hits; /* lost counts are possible when threads share a port: no RMW on a hit */
 	_Atomic u64 nr_walks;
+	_Atomic u64 fills_from; /* nr_hits when the streak began */
+	_Atomic u32 streak;	/* walks since then: a long one means that entries do not help */
 	struct hw_context_slot ctx[HW_PORT_CONTEXTS];
 	struct hw_iommu *hw;
 	rid_t rid;

@@ -23,7 +23,7 @@
 #define IOTLB_DID_BUCKETS  256u
 #define IOTLB_SMALL_LG2	   21u	 /* a bucket of leaves up to this size */
 #define IOTLB_LARGE_LG2	   30u	 /* a bucket of larger ones; no entry is larger than that */
-#define IOTLB_ENTRIES_LG2  8	 /* per port */
+#define IOTLB_ENTRIES_LG2  10	 /* per port */
 
 struct iotlb_gens {
 	/* Written under hw->lock only; read by anyone. */

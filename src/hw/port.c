@@ -88,7 +88,7 @@ static void slot_write(struct hw_iommu *hw, struct hw_context_slot *slot, u64 ta
 }
 
 /* Return: true and *ctx, *seq; the context holds while the slot's seq stays *seq. */
-static bool slot_read(struct hw_context_slot *slot, pasid_t pasid, struct hw_context *ctx, u32 *seq)
+ALWAYS_INLINE bool slot_read(struct hw_context_slot *slot, pasid_t pasid, struct hw_context *ctx, u32 *seq)
 {
 	u32 s = atomic_load_explicit(&slot->seq, memory_order_acquire);
 	u64 tag = atomic_load_explicit(&slot->tag, memory_order_acquire);
@@ -186,38 +186,38 @@ struct miss {
 	pasid_t pasid;
 	iova_t iova;
 	enum perm perm;
-	struct hw_context ctx;
 	bool cacheable;
 	u32 slot_seq;
+	struct hw_context ctx;
 	u64 gen[2]; /* of small and large leaves, as before the walk */
 	struct pt_leaf leaf;
 };
 
 /*
- * The context from the port's cache, or from the tables and into the cache. One that was dropped while
- * it was read is good for this request, which came before the command, and for nothing after it.
+ * The context from the tables and into the cache. One that was dropped while it was read is good for
+ * this request, which came before the command, and for nothing after it.
  */
-static int get_context(struct miss *m, struct xlate_fault *fault)
+static NOINLINE int read_context(struct miss *m, struct hw_context_slot *slot,
+				 struct xlate_fault *fault)
 {
 	struct hw_port *port = m->port;
 	struct hw_iommu *hw = port->hw;
-	struct hw_context_slot *slot = &port->ctx[m->pasid.v % HW_PORT_CONTEXTS];
 	u64 gen;
 	int rc;
 
-	m->cacheable = true;
-	if (likely(slot_read(slot, m->pasid, &m->ctx, &m->slot_seq)))
-		return 0;
+	if (m->pasid.v >= PASID_LIMIT || atomic_load(&port->gone)) {
+		fault->reason = atomic_load(&port->gone) ? XLATE_NO_DEVICE : XLATE_BLOCKED;
+		return -EFAULT;
+	}
 	gen = atomic_load(&port->context_gen);
 	rc = hw->ops->context(hw, port->rid, m->pasid, &m->ctx, fault);
 	if (rc)
 		return rc;
 	lock_take(&hw->lock);
-	if (atomic_load(&port->context_gen) == gen) {
+	m->cacheable = atomic_load(&port->context_gen) == gen && !atomic_load(&port->gone);
+	if (m->cacheable) {
 		slot_write(hw, slot, iotlb_tag(m->pasid, m->ctx.did), &m->ctx);
 		m->slot_seq = atomic_load_explicit(&slot->seq, memory_order_relaxed);
-	} else {
-		m->cacheable = false;
 	}
 	lock_drop(&hw->lock);
 	return 0;
@@ -228,27 +228,22 @@ static int get_context(struct miss *m, struct xlate_fault *fault)
  * translations, so a context that still stands now means that neither was dropped before we looked: a
  * domain id given to someone else meanwhile cannot bring this entry back to life.
  */
-static void read_gens(struct miss *m)
+ALWAYS_INLINE void read_gens(struct miss *m, const struct hw_context_slot *slot)
 {
-	struct hw_port *port = m->port;
-	struct hw_context_slot *slot = &port->ctx[m->pasid.v % HW_PORT_CONTEXTS];
-	u32 did = m->ctx.did;
-	u64 base = atomic_load_explicit(&port->gens->did[did % IOTLB_DID_BUCKETS],
-					memory_order_acquire) +
-		   atomic_load_explicit(port->mem_gen, memory_order_acquire);
+	const struct iotlb_gens *gens = m->port->gens;
+	u32 did = m->ctx.did, small = iotlb_bucket(did, m->iova.v, IOTLB_SMALL_LG2),
+	    large = iotlb_bucket(did, m->iova.v, IOTLB_LARGE_LG2);
+	u64 base = atomic_load_explicit(&gens->did[did % IOTLB_DID_BUCKETS], memory_order_acquire) +
+		   atomic_load_explicit(m->port->mem_gen, memory_order_acquire);
 
-	m->gen[0] = base + atomic_load_explicit(
-		&port->gens->bucket[iotlb_bucket(did, m->iova.v, IOTLB_SMALL_LG2)],
-		memory_order_acquire);
-	m->gen[1] = base + atomic_load_explicit(
-		&port->gens->bucket[iotlb_bucket(did, m->iova.v, IOTLB_LARGE_LG2)],
-		memory_order_acquire);
-	if (atomic_load_explicit(&slot->seq, memory_order_acquire) != m->slot_seq)
+	m->gen[0] = base + atomic_load_explicit(&gens->bucket[small], memory_order_acquire);
+	m->gen[1] = base + atomic_load_explicit(&gens->bucket[large], memory_order_acquire);
+	if (unlikely(atomic_load_explicit(&slot->seq, memory_order_relaxed) != m->slot_seq))
 		m->cacheable = false;
 }
 
 /* The largest piece around the IOVA that one entry may cover: leaf, bucket, segment, hole. */
-static struct iova_range entry_range(const struct miss *m, const struct seg *seg)
+ALWAYS_INLINE struct iova_range entry_range(const struct miss *m, const struct seg *seg)
 {
 	const struct iova_range hole = m->port->hw->hole;
 	unsigned lg2 = min((unsigned)m->leaf.lg2, IOTLB_LARGE_LG2);
@@ -258,18 +253,38 @@ static struct iova_range entry_range(const struct miss *m, const struct seg *seg
 
 	r.last = min(r.last, m->leaf.last);
 	r.last = min(r.last, m->ctx.last);
-	if (iova - r.start > before)
+	if (unlikely(iova - r.start > before))
 		r.start = iova - before;
-	if (r.last - iova > after)
+	if (unlikely(r.last - iova > after))
 		r.last = iova + after;
-	if (hole.start <= hole.last && hole.last < iova && r.start <= hole.last)
-		r.start = hole.last + 1;
-	if (hole.start <= hole.last && hole.start > iova && r.last >= hole.start)
-		r.last = hole.start - 1;
+	if (unlikely(r.start <= hole.last && hole.start <= r.last)) {
+		if (hole.last < iova)
+			r.start = hole.last + 1;
+		else
+			r.last = hole.start - 1;
+	}
 	return r;
 }
 
-static void fill(const struct miss *m, const struct seg *seg, struct iova_range r, u8 perm)
+/*
+ * Whether to spend a store on this translation. A device whose accesses are all over the place never
+ * comes back to an entry before it is overwritten: after a streak of walks without a hit, only every
+ * eighth is kept, which is enough to notice when the accesses come together again.
+ */
+ALWAYS_INLINE bool worth_filling(struct hw_port *port)
+{
+	u64 hits = atomic_load_explicit(&port->nr_hits, memory_order_relaxed);
+	u32 streak = atomic_load_explicit(&port->streak, memory_order_relaxed) + 1;
+
+	if (hits - atomic_load_explicit(&port->fills_from, memory_order_relaxed) > streak / 16) {
+		atomic_store_explicit(&port->fills_from, hits, memory_order_relaxed);
+		streak = 0;
+	}
+	atomic_store_explicit(&port->streak, streak, memory_order_relaxed);
+	return streak < 4u << IOTLB_ENTRIES_LG2 || streak % 8 == 0;
+}
+
+static NOINLINE void fill(const struct miss *m, const struct seg *seg, struct iova_range r, u8 perm)
 {
 	struct hw_port *port = m->port;
 	enum iotlb_granule g = iotlb_granule_of(m->leaf.lg2);
@@ -306,38 +321,38 @@ static void fill(const struct miss *m, const struct seg *seg, struct iova_range 
  * The memory behind the leaf. Table pages are not for devices: a corrupt entry that names one would
  * hand the pool's own bookkeeping to whoever drives the device.
  */
-static struct seg *leaf_seg(const struct miss *m, u8 *perm)
+ALWAYS_INLINE struct seg *leaf_seg(const struct miss *m, u8 *perm)
 {
 	struct seg *seg = seg_find(m->port->hw->mem, m->leaf.oa);
 
-	if (!seg || seg->kind == SEG_TABLES || atomic_load_explicit(&seg->dead, memory_order_relaxed))
+	if (unlikely(!seg) || seg->kind == SEG_TABLES ||
+	    atomic_load_explicit(&seg->dead, memory_order_relaxed))
 		return NULL;
 	*perm = m->leaf.perm & PERM_RW;
-	if (!seg->writable)
+	if (unlikely(!seg->writable))
 		*perm &= (u8)~PERM_W;
 	return (*perm & m->perm) == m->perm ? seg : NULL;
 }
 
-static int translate(struct miss *m, struct xlate_res *res, struct xlate_fault *fault)
+ALWAYS_INLINE int translate(struct miss *m, struct xlate_res *res, struct xlate_fault *fault)
 {
 	struct hw_port *port = m->port;
-	struct hw_iommu *hw = port->hw;
+	struct hw_context_slot *slot = &port->ctx[m->pasid.v % HW_PORT_CONTEXTS];
 	struct iova_range r;
 	struct seg *seg;
 	u8 perm;
 	u64 into;
 	int rc;
 
-	if (unlikely(m->pasid.v >= PASID_LIMIT || atomic_load(&port->gone))) {
-		fault->reason = atomic_load(&port->gone) ? XLATE_NO_DEVICE : XLATE_BLOCKED;
-		return -EFAULT;
+	m->cacheable = true;
+	if (unlikely(!slot_read(slot, m->pasid, &m->ctx, &m->slot_seq))) {
+		rc = read_context(m, slot, fault);
+		if (rc)
+			return rc;
 	}
-	rc = get_context(m, fault);
-	if (unlikely(rc))
-		return rc;
 	fault->quiet = m->ctx.flags & HW_CONTEXT_QUIET;
-	read_gens(m);
-	rc = hw->ops->walk(hw, &m->ctx, m->iova, m->perm, &m->leaf, fault);
+	read_gens(m, slot);
+	rc = port->hw->ops->walk(port->hw, &m->ctx, m->iova, m->perm, &m->leaf, fault);
 	if (unlikely(rc))
 		return rc;
 	seg = leaf_seg(m, &perm);
@@ -346,7 +361,7 @@ static int translate(struct miss *m, struct xlate_res *res, struct xlate_fault *
 		return -EFAULT;
 	}
 	r = entry_range(m, seg);
-	if (likely(m->cacheable))
+	if (worth_filling(port) && likely(m->cacheable))
 		fill(m, seg, r, perm);
 	into = m->leaf.oa.v - seg->base.v;
 	*res = (struct xlate_res){
@@ -360,7 +375,7 @@ static int translate(struct miss *m, struct xlate_res *res, struct xlate_fault *
 }
 
 /* Entries of leaves of another size than the last one used. */
-static bool probe_granules(struct hw_port *port, const struct miss *m, struct xlate_res *res)
+static NOINLINE bool probe_others(struct hw_port *port, const struct miss *m, struct xlate_res *res)
 {
 	unsigned tried = atomic_load_explicit(&port->granule, memory_order_relaxed);
 	unsigned have = atomic_load_explicit(&port->granules, memory_order_relaxed);
@@ -379,19 +394,40 @@ static bool probe_granules(struct hw_port *port, const struct miss *m, struct xl
 	return false;
 }
 
+ALWAYS_INLINE bool probe_granules(struct hw_port *port, const struct miss *m, struct xlate_res *res)
+{
+	unsigned have = atomic_load_explicit(&port->granules, memory_order_relaxed);
+
+	/* Leaves of one size are the rule: then the first probe was all there is. */
+	return unlikely(have & (have - 1)) && probe_others(port, m, res);
+}
+
 static void count(_Atomic u64 *nr)
 {
 	atomic_store_explicit(nr, atomic_load_explicit(nr, memory_order_relaxed) + 1,
 			      memory_order_relaxed);
 }
 
+static NOINLINE void refused(const struct xlate_fault *f, struct hw_iommu *hw)
+{
+	atomic_fetch_add_explicit(&hw->nr_faults, 1, memory_order_relaxed);
+	TRACE(hw->env, hw_xlate, "rid 0x%x pasid %u iova 0x%llx: %s (code %u)", f->rid.v, f->pasid.v,
+	      (unsigned long long)f->iova.v, xlate_reason_name(f->reason), f->code);
+	if (f->reason != XLATE_NO_DEVICE && !f->quiet)
+		hw->ops->record(hw, f);
+}
+
 int hw_xlate_slow(struct hw_port *port, pasid_t pasid, iova_t iova, enum perm perm,
 		  struct xlate_res *res, struct xlate_fault *fault)
 {
-	struct miss m = {.port = port, .pasid = pasid, .iova = iova, .perm = perm};
+	struct miss m;
 	struct xlate_fault f = {.rid = port->rid, .pasid = pasid, .iova = iova, .perm = (u8)perm};
 	int rc;
 
+	m.port = port;
+	m.pasid = pasid;
+	m.iova = iova;
+	m.perm = perm;
 	if (probe_granules(port, &m, res)) {
 		count(&port->nr_hits);
 		return 0;
@@ -400,11 +436,7 @@ int hw_xlate_slow(struct hw_port *port, pasid_t pasid, iova_t iova, enum perm pe
 	rc = translate(&m, res, &f);
 	if (likely(!rc))
 		return 0;
-	atomic_fetch_add_explicit(&port->hw->nr_faults, 1, memory_order_relaxed);
-	TRACE(port->hw->env, hw_xlate, "rid 0x%x pasid %u iova 0x%llx: %s (code %u)", port->rid.v,
-	      pasid.v, (unsigned long long)iova.v, xlate_reason_name(f.reason), f.code);
-	if (f.reason != XLATE_NO_DEVICE && !f.quiet)
-		port->hw->ops->record(port->hw, &f);
+	refused(&f, port->hw);
 	if (fault)
 		*fault = f;
 	return rc;
