@@ -79,9 +79,11 @@ void hw_describe_ports(struct hw_iommu *hw, json_t *out)
 /* The entry that a request would hit, looked at without using it. */
 static const struct iotlb_entry *find_entry(struct hw_port *port, pasid_t pasid, iova_t iova)
 {
-	for (unsigned g = 0; g < IOTLB_NR_GRANULES; g++) {
+	u32 have = atomic_load(&port->granules);
+
+	for (; have; have &= have - 1) {
 		const struct iotlb_entry *e =
-			&port->tlb[iotlb_index(iova.v, iotlb_granule_lg2(g))];
+			&port->tlb[iotlb_index(iova.v, (unsigned)__builtin_ctz(have))];
 
 		if (iotlb_tag_is(atomic_load(&e->tag), pasid) &&
 		    iova.v - atomic_load(&e->start) <= atomic_load(&e->span) &&

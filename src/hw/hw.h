@@ -121,8 +121,8 @@ struct hw_port {
 	alignas(CACHELINE) struct iotlb_gens *gens;
 	_Atomic u64 *mem_gen;
 	_Atomic u8 granule;  /* log2, of the last entry used: tried first */
-	_Atomic u8 granules; /* which ones have entries: bits by enum iotlb_granule */
 	_Atomic bool gone;   /* device removed: every DMA faults with XLATE_NO_DEVICE */
+	_Atomic u32 granules; /* which leaf sizes ever had entries: bits by log2 */
 	_Atomic u64 nr_hits; /* lost counts are possible when threads share a port: no RMW on a hit */
 	_Atomic u64 nr_walks;
 	_Atomic u64 fills_from; /* nr_hits when the streak began */

@@ -73,26 +73,12 @@ ALWAYS_INLINE u32 iotlb_bucket(u32 did, u64 iova, unsigned lg2)
 	return IOTLB_BUCKETS + (u32)(page ^ page >> 10 ^ did * 0x9e3779b1u >> 7) % IOTLB_BUCKETS;
 }
 
-/* Where an entry for @iova lies, by the granule that leaves of its kind are looked up by. */
+/* Where the entry of a leaf of @granule_lg2 around @iova lies: one entry serves all of it. */
 ALWAYS_INLINE unsigned iotlb_index(u64 iova, unsigned granule_lg2)
 {
 	u64 page = iova >> granule_lg2;
 
 	return (unsigned)(page ^ page >> IOTLB_ENTRIES_LG2) & ((1u << IOTLB_ENTRIES_LG2) - 1);
-}
-
-/* The granules, smallest first. A leaf is looked up by the largest one that is not larger than it. */
-enum iotlb_granule { IOTLB_4K, IOTLB_64K, IOTLB_2M, IOTLB_1G, IOTLB_NR_GRANULES };
-static inline unsigned iotlb_granule_lg2(enum iotlb_granule g)
-{
-	static const u8 lg2[] = {12, 16, 21, 30};
-	return lg2[g];
-}
-
-static inline enum iotlb_granule iotlb_granule_of(unsigned leaf_lg2)
-{
-	return leaf_lg2 >= 30 ? IOTLB_1G : leaf_lg2 >= 21 ? IOTLB_2M :
-	       leaf_lg2 >= 16 ? IOTLB_64K : IOTLB_4K;
 }
 
 #endif

@@ -45,7 +45,7 @@ void hw_port_init(struct hw_port *port, struct hw_iommu *hw, rid_t rid)
 	port->gens = &hw->gens;
 	port->mem_gen = &hw->mem->generation;
 	port->rid = rid;
-	port->granule = (u8)iotlb_granule_lg2(IOTLB_4K);
+	port->granule = (u8)PAGE_LG2;
 	lock_take(&hw->lock);
 	list_push_back(&hw->ports, &port->node);
 	lock_drop(&hw->lock);
@@ -180,6 +180,12 @@ struct hw_stats hw_stats(struct hw_iommu *hw)
 	return s;
 }
 
+ALWAYS_INLINE void count(_Atomic u64 *nr)
+{
+	atomic_store_explicit(nr, atomic_load_explicit(nr, memory_order_relaxed) + 1,
+			      memory_order_relaxed);
+}
+
 /* One translation on its way through the slow path. */
 struct miss {
 	struct hw_port *port;
@@ -287,8 +293,7 @@ ALWAYS_INLINE bool worth_filling(struct hw_port *port)
 static NOINLINE void fill(const struct miss *m, const struct seg *seg, struct iova_range r, u8 perm)
 {
 	struct hw_port *port = m->port;
-	enum iotlb_granule g = iotlb_granule_of(m->leaf.lg2);
-	unsigned lg2 = iotlb_granule_lg2(g);
+	unsigned lg2 = min((unsigned)m->leaf.lg2, IOTLB_LARGE_LG2);
 	struct iotlb_entry *e = &port->tlb[iotlb_index(m->iova.v, lg2)];
 	bool large = m->leaf.lg2 > IOTLB_SMALL_LG2;
 	u64 into = m->leaf.oa.v - seg->base.v - (m->iova.v - r.start);
@@ -313,8 +318,8 @@ static NOINLINE void fill(const struct miss *m, const struct seg *seg, struct io
 #undef IOTLB_WRITE
 	if (unlikely(atomic_load_explicit(&port->granule, memory_order_relaxed) != lg2))
 		atomic_store_explicit(&port->granule, (u8)lg2, memory_order_relaxed);
-	if (unlikely(!(atomic_load_explicit(&port->granules, memory_order_relaxed) & 1u << g)))
-		atomic_fetch_or(&port->granules, (u8)(1u << g));
+	if (unlikely(!(atomic_load_explicit(&port->granules, memory_order_relaxed) & 1u << lg2)))
+		atomic_fetch_or(&port->granules, 1u << lg2);
 }
 
 /*
@@ -334,6 +339,42 @@ ALWAYS_INLINE struct seg *leaf_seg(const struct miss *m, u8 *perm)
 	return (*perm & m->perm) == m->perm ? seg : NULL;
 }
 
+/* Entries of leaves of another size than the last one used. */
+static NOINLINE bool probe_others(struct hw_port *port, const struct miss *m, struct xlate_res *res)
+{
+	unsigned tried = atomic_load_explicit(&port->granule, memory_order_relaxed);
+	unsigned have = atomic_load_explicit(&port->granules, memory_order_relaxed);
+
+	for (have &= ~(1u << tried); have; have &= have - 1) {
+		unsigned lg2 = (unsigned)__builtin_ctz(have);
+
+		if (!iotlb_hit(port, &port->tlb[iotlb_index(m->iova.v, lg2)], m->pasid, m->iova,
+			       m->perm, res))
+			continue;
+		atomic_store_explicit(&port->granule, (u8)lg2, memory_order_relaxed);
+		return true;
+	}
+	return false;
+}
+
+ALWAYS_INLINE bool probe_granules(struct hw_port *port, const struct miss *m, struct xlate_res *res)
+{
+	unsigned have = atomic_load_explicit(&port->granules, memory_order_relaxed);
+
+	/* Leaves of one size are the rule: then the first probe was all there is. */
+	return unlikely(have & (have - 1)) && probe_others(port, m, res);
+}
+
+/* The context was not cached, so no probe could match; now that it is, one may. */
+static bool probe_again(struct hw_port *port, const struct miss *m, struct xlate_res *res)
+{
+	unsigned granule = atomic_load_explicit(&port->granule, memory_order_relaxed);
+
+	return iotlb_hit(port, &port->tlb[iotlb_index(m->iova.v, granule)], m->pasid, m->iova,
+			 m->perm, res) ||
+	       probe_others(port, m, res);
+}
+
 ALWAYS_INLINE int translate(struct miss *m, struct xlate_res *res, struct xlate_fault *fault)
 {
 	struct hw_port *port = m->port;
@@ -347,11 +388,12 @@ ALWAYS_INLINE int translate(struct miss *m, struct xlate_res *res, struct xlate_
 	m->cacheable = true;
 	if (unlikely(!slot_read(slot, m->pasid, &m->ctx, &m->slot_seq))) {
 		rc = read_context(m, slot, fault);
-		if (rc)
+		if (rc || probe_again(port, m, res))
 			return rc;
 	}
 	fault->quiet = m->ctx.flags & HW_CONTEXT_QUIET;
 	read_gens(m, slot);
+	count(&port->nr_walks);
 	rc = port->hw->ops->walk(port->hw, &m->ctx, m->iova, m->perm, &m->leaf, fault);
 	if (unlikely(rc))
 		return rc;
@@ -372,40 +414,6 @@ ALWAYS_INLINE int translate(struct miss *m, struct xlate_res *res, struct xlate_
 		.perm = perm,
 	};
 	return 0;
-}
-
-/* Entries of leaves of another size than the last one used. */
-static NOINLINE bool probe_others(struct hw_port *port, const struct miss *m, struct xlate_res *res)
-{
-	unsigned tried = atomic_load_explicit(&port->granule, memory_order_relaxed);
-	unsigned have = atomic_load_explicit(&port->granules, memory_order_relaxed);
-
-	for (unsigned g = 0; g < IOTLB_NR_GRANULES; g++) {
-		unsigned lg2 = iotlb_granule_lg2(g);
-
-		if (!(have & 1u << g) || lg2 == tried)
-			continue;
-		if (!iotlb_hit(port, &port->tlb[iotlb_index(m->iova.v, lg2)], m->pasid, m->iova,
-			       m->perm, res))
-			continue;
-		atomic_store_explicit(&port->granule, (u8)lg2, memory_order_relaxed);
-		return true;
-	}
-	return false;
-}
-
-ALWAYS_INLINE bool probe_granules(struct hw_port *port, const struct miss *m, struct xlate_res *res)
-{
-	unsigned have = atomic_load_explicit(&port->granules, memory_order_relaxed);
-
-	/* Leaves of one size are the rule: then the first probe was all there is. */
-	return unlikely(have & (have - 1)) && probe_others(port, m, res);
-}
-
-static void count(_Atomic u64 *nr)
-{
-	atomic_store_explicit(nr, atomic_load_explicit(nr, memory_order_relaxed) + 1,
-			      memory_order_relaxed);
 }
 
 static NOINLINE void refused(const struct xlate_fault *f, struct hw_iommu *hw)
@@ -432,7 +440,6 @@ int hw_xlate_slow(struct hw_port *port, pasid_t pasid, iova_t iova, enum perm pe
 		count(&port->nr_hits);
 		return 0;
 	}
-	count(&port->nr_walks);
 	rc = translate(&m, res, &f);
 	if (likely(!rc))
 		return 0;

@@ -12,13 +12,13 @@
 #define OK(x)	    assert_int_equal((x), 0)
 #define FAILS(x, e) assert_int_equal((x), -(e))
 
-#define RIG_LEN	 (64ull << 20)
+#define RIG_LEN	 (2ull << 30) /* reserved, not used: room for a leaf of 1 GiB */
 #define RIG_FILL 0xa5 /* what memory holds before a DMA that must not happen */
 
 struct rig {
 	struct env env;
 	struct mem mem;
-	u8 *host; /* RIG_LEN bytes of the process's own memory */
+	u8 *map, *host; /* RIG_LEN bytes of the process's own memory, aligned to 1 GiB */
 	struct seg *seg;
 };
 
@@ -26,9 +26,10 @@ static inline void rig_init(struct rig *r)
 {
 	OK(env_init(&r->env));
 	OK(mem_init(&r->mem, &r->env, 48, 256ull << 20));
-	r->host = mmap(NULL, RIG_LEN, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	assert_ptr_not_equal(r->host, MAP_FAILED);
+	r->map = mmap(NULL, RIG_LEN + (1ull << 30), PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	assert_ptr_not_equal(r->map, MAP_FAILED);
+	r->host = (u8 *)align_up((uintptr_t)r->map, 1ull << 30);
 	OK(seg_add(&r->mem, SEG_OWN, r->host, RIG_LEN, &r->seg));
 }
 
@@ -36,7 +37,7 @@ static inline void rig_fini(struct rig *r)
 {
 	seg_put(&r->mem, r->seg);
 	mem_fini(&r->mem);
-	munmap(r->host, RIG_LEN);
+	munmap(r->map, RIG_LEN + (1ull << 30));
 	assert_int_equal(atomic_load(&r->env.nr_allocs), 0);
 	env_fini(&r->env);
 }
