@@ -41,7 +41,7 @@ need() {
 
 need_build() {
 	need gcc libc6-dev meson ninja-build pkg-config libjansson-dev libcmocka-dev \
-		systemtap-sdt-dev libzydis-dev libzycore-dev libssl-dev python3
+		systemtap-sdt-dev libzydis-dev libzycore-dev libssl-dev liburing-dev python3 g++ binutils
 }
 
 # build DIR [MESON OPTIONS...] : configure once, then compile. CC is honoured at the first time.

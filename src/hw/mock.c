@@ -219,11 +219,11 @@ static void mock_reg_write(struct hw_iommu *hw, u32 off, u64 value, unsigned len
 
 	if (len != 8 || off % 8)
 		return;
-	lock_take(&hw->lock);
+	lock_take(&m->hw.lock);
 	write_reg(m, off, value);
 	raise = m->raise;
 	m->raise = false;
-	lock_drop(&hw->lock);
+	lock_drop(&m->hw.lock);
 	if (raise && hw->irq)
 		hw->irq(hw->irq_arg);
 }

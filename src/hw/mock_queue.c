@@ -103,11 +103,11 @@ void mock_record(struct hw_iommu *hw, const struct xlate_fault *fault)
 	struct hw_mock *m = to_mock(hw);
 	bool raise;
 
-	lock_take(&hw->lock);
+	lock_take(&m->hw.lock);
 	record(m, fault);
 	raise = m->raise;
 	m->raise = false;
-	lock_drop(&hw->lock);
+	lock_drop(&m->hw.lock);
 	if (raise && hw->irq)
 		hw->irq(hw->irq_arg);
 }

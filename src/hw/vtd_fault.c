@@ -60,11 +60,11 @@ void vtd_record(struct hw_iommu *hw, const struct xlate_fault *fault)
 	struct hw_vtd *v = to_vtd(hw);
 	bool raise;
 
-	lock_take(&hw->lock);
+	lock_take(&v->hw.lock);
 	record(v, fault);
 	raise = v->raise;
 	v->raise = false;
-	lock_drop(&hw->lock);
+	lock_drop(&v->hw.lock);
 	if (raise && hw->irq)
 		hw->irq(hw->irq_arg);
 }

@@ -201,11 +201,11 @@ u64 vtd_reg_read(struct hw_iommu *hw, u32 off, unsigned len)
 
 	if (!access_ok(off, len))
 		return 0;
-	lock_take(&hw->lock);
+	lock_take(&v->hw.lock);
 	value = read32(v, off);
 	if (len == 8)
 		value |= (u64)read32(v, off + 4) << 32;
-	lock_drop(&hw->lock);
+	lock_drop(&v->hw.lock);
 	return value;
 }
 
@@ -216,13 +216,13 @@ void vtd_reg_write(struct hw_iommu *hw, u32 off, u64 value, unsigned len)
 
 	if (!access_ok(off, len))
 		return;
-	lock_take(&hw->lock);
+	lock_take(&v->hw.lock);
 	if (len == 8) /* the low half last: it is the one with effects */
 		write32(v, off + 4, (u32)(value >> 32));
 	write32(v, off, (u32)value);
 	raise = v->raise;
 	v->raise = false;
-	lock_drop(&hw->lock);
+	lock_drop(&v->hw.lock);
 	if (raise && hw->irq)
 		hw->irq(hw->irq_arg);
 }
