@@ -139,6 +139,58 @@ static void put_identity(struct tree *t, const char *dir, const struct pci_dev *
 	    m->class_code, m->vendor, m->device, m->subvendor, m->subdevice, dev->idev.name, modalias);
 }
 
+/* A file of which only the size is real: registers are reached through VFIO. */
+static void put_bar(struct tree *t, const char *dir, unsigned bar, u64 len)
+{
+	char path[160];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/resource%u", dir, bar);
+	put_bytes(t, path, 0600, "", 0);
+	if (t->rc)
+		return;
+	fd = openat(t->dirfd, path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0 || ftruncate(fd, (off_t)len))
+		t->rc = -errno;
+	if (fd >= 0)
+		close(fd);
+}
+
+/* Near every processor there is: as "f,ffffffff" and "0-35". */
+static void put_cpus(struct tree *t, const char *dir)
+{
+	long nr = max(sysconf(_SC_NPROCESSORS_CONF), 1L), word;
+	char mask[512] = "";
+	size_t n = 0;
+
+	for (word = (nr - 1) / 32; word >= 0 && n < sizeof(mask) - 16; word--) {
+		long bits = min(nr - word * 32, 32L);
+
+		n += (size_t)snprintf(mask + n, sizeof(mask) - n, n ? ",%08x" : "%x",
+				      bits == 32 ? UINT32_MAX : (1u << bits) - 1);
+	}
+	put(t, dir, "local_cpus", "%s\n", mask);
+	put(t, dir, "local_cpulist", "0-%ld\n", nr - 1);
+}
+
+/* What programs ask beyond who the function is. */
+static void put_link_state(struct tree *t, const char *dir, const struct pci_dev *dev)
+{
+	unsigned i;
+
+	put(t, dir, "dma_mask_bits", "64\n");
+	put(t, dir, "consistent_dma_mask_bits", "64\n");
+	put(t, dir, "current_link_speed", "8.0 GT/s PCIe\n");
+	put(t, dir, "current_link_width", "16\n");
+	put(t, dir, "max_link_speed", "8.0 GT/s PCIe\n");
+	put(t, dir, "max_link_width", "16\n");
+	put(t, dir, "reset_method", "flr\n");
+	put_cpus(t, dir);
+	for (i = 0; i < PCI_NR_BARS; i++)
+		if (dev->bars[i].len)
+			put_bar(t, dir, i, dev->bars[i].len);
+}
+
 static void put_vfio(struct tree *t, const char *dir, const struct pci_dev *dev)
 {
 	char vfio[160];
@@ -150,6 +202,7 @@ static void put_vfio(struct tree *t, const char *dir, const struct pci_dev *dev)
 	put_link(t, dir, "%s/device", vfio);
 	put_link(t, "class/vfio-dev", "%s/subsystem", vfio);
 	put_link(t, vfio, "class/vfio-dev/vfio%u", dev->index);
+	put_link(t, vfio, "dev/char/%u:%u", VFIO_DEV_MAJOR, dev->index);
 }
 
 static void put_reserved(struct tree *t, const char *group, const struct iommu_dev *idev)
@@ -191,6 +244,7 @@ static void put_dev(struct tree *t, struct pci_dev *dev)
 	snprintf(iommu, sizeof(iommu), "devices/virtual/iommu/%s", dev->idev.iommu->name);
 	put_identity(t, dir, dev);
 	put_resource(t, dir, dev);
+	put_link_state(t, dir, dev);
 	pci_config_read(dev, 0, config, sizeof(config));
 	snprintf(path, sizeof(path), "%s/config", dir);
 	put_bytes(t, path, 0644, config, sizeof(config));
@@ -204,7 +258,24 @@ static void put_dev(struct tree *t, struct pci_dev *dev)
 	put_link(t, dir, "bus/pci/drivers/vfio-pci/%s", dev->idev.name);
 }
 
-static void put_iommu(struct tree *t, const struct iommu *iommu)
+/* Where the registers of the first VT-d seem to be, the others behind. */
+#define VTD_REGS_BASE 0xfed90000ull
+
+static void put_vtd(struct tree *t, const struct iommu *iommu, unsigned idx)
+{
+	struct hw_iommu *hw = iommu->hw;
+	u64 cap = hw->ops->reg_read(hw, VTD_CAP, 8), ver = hw->ops->reg_read(hw, VTD_VER, 4);
+	char dir[80];
+
+	snprintf(dir, sizeof(dir), "devices/virtual/iommu/%s/intel-iommu", iommu->name);
+	put(t, dir, "address", "%" PRIx64 "\n", (u64)(VTD_REGS_BASE + idx * VTD_REGS_LEN));
+	put(t, dir, "cap", "%" PRIx64 "\n", cap);
+	put(t, dir, "ecap", "%" PRIx64 "\n", hw->ops->reg_read(hw, VTD_ECAP, 8));
+	put(t, dir, "version", "%u:%u\n", (unsigned)(ver >> 4 & 15), (unsigned)(ver & 15));
+	put(t, dir, "domains_supported", "%u\n", 1u << (4 + 2 * (cap & 7)));
+}
+
+static void put_iommu(struct tree *t, const struct iommu *iommu, unsigned idx)
 {
 	char dir[64];
 
@@ -212,6 +283,8 @@ static void put_iommu(struct tree *t, const struct iommu *iommu)
 	put(t, dir, "uevent", "%s", "");
 	put_link(t, "class/iommu", "%s/subsystem", dir);
 	put_link(t, dir, "class/iommu/%s", iommu->name);
+	if (!strcmp(iommu->ops->name, "vtd"))
+		put_vtd(t, iommu, idx);
 }
 
 int machine_sysfs_write(struct ioasis *ioasis, int dirfd)
@@ -219,7 +292,8 @@ int machine_sysfs_write(struct ioasis *ioasis, int dirfd)
 	/* Directories that are there though nothing is in them. */
 	static const char *const always[] = {
 		"bus/pci/devices/", "bus/pci/drivers/vfio-pci/", "class/iommu/", "class/vfio-dev/",
-		"kernel/iommu_groups/",
+		"kernel/iommu_groups/",	 "module/vfio/parameters/",	 "module/vfio_pci/",
+		"module/iommufd/",
 	};
 	struct tree t = {.dirfd = dirfd};
 	struct list *pos;
@@ -227,8 +301,9 @@ int machine_sysfs_write(struct ioasis *ioasis, int dirfd)
 
 	for (i = 0; i < ARRAY_SIZE(always); i++)
 		make_parents(&t, always[i]);
+	put(&t, "module/vfio/parameters", "enable_unsafe_noiommu_mode", "N\n");
 	for (i = 0; i < ioasis->nr_iommus; i++)
-		put_iommu(&t, ioasis->iommus[i]);
+		put_iommu(&t, ioasis->iommus[i], i);
 	list_for_each(pos, &ioasis->pci_devs)
 		put_dev(&t, list_entry(pos, struct pci_dev, node));
 	return t.rc;

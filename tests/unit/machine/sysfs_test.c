@@ -95,6 +95,14 @@ static void intel(void **unused)
 	file_is(&s, DEV "/vfio-dev/vfio0/dev", "511:0\n");
 	file_is(&s, "kernel/iommu_groups/0/reserved_regions",
 		"0x00000000fee00000 0x00000000feefffff msi\n");
+	file_is(&s, "class/iommu/dmar0/intel-iommu/version", "4:0\n");
+	file_is(&s, "class/iommu/dmar0/intel-iommu/address", "fed90000\n");
+	file_is(&s, "class/iommu/dmar0/intel-iommu/domains_supported", "65536\n");
+	file_is(&s, DEV "/reset_method", "flr\n");
+	file_is(&s, "module/vfio/parameters/enable_unsafe_noiommu_mode", "N\n");
+	leads_to(&s, "dev/char/511:0", "devices/pci0000:00/" BDF "/vfio-dev/vfio0");
+	assert_int_equal(fstatat(s.fd, DEV "/resource0", &st, 0), 0);
+	assert_int_equal(st.st_size, 0x4000);
 	fd = openat(s.fd, DEV "/config", O_RDONLY);
 	assert_true(fd >= 0);
 	assert_int_equal(read(fd, config, 4), 4);
