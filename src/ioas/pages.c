@@ -237,6 +237,8 @@ static void runs_remove(struct pages *p, u64 first, u64 last)
 			break;
 		gone++;
 	}
+	if (!gone)
+		return;
 	memmove(&r->v[gone_at], &r->v[gone_at + gone], (r->nr - gone_at - gone) * sizeof(*r->v));
 	r->nr -= gone;
 }

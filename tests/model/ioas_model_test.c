@@ -759,7 +759,7 @@ static void random_operations(void **state)
 	const char *env = getenv("IOASIS_MODEL_SEED");
 	u64 first = env ? strtoull(env, NULL, 0) : 1;
 
-	for (u64 seed = first; seed < first + 6; seed++) {
+	for (u64 seed = first; seed < first + 20; seed++) {
 		set_up(&m, *state, seed * 0x9e3779b97f4a7c15ull);
 		for (unsigned i = 0; i < 400; i++)
 			step(&m);

@@ -181,9 +181,9 @@ static void against_an_array(void **state)
 	struct rig *r = *state;
 	struct ioasis_ioas *ioas = rig_ioas(r);
 	struct hwpt *hwpt = tracked(r, ioas);
-	u64 nr = RIG_HUGE / PAGE_SIZE, seed = 42;
+	u64 nr = RIG_HUGE / PAGE_SIZE, seed = 42, from;
 	bool *want = calloc(nr, 1);
-	struct bitmap b;
+	struct bitmap b, rest;
 
 	/* The first half in large leaves, the second in small ones. */
 	assert_int_equal(rig_map(r, ioas, r->huge, RIG_HUGE / 2, BASE), 0);
@@ -191,6 +191,7 @@ static void against_an_array(void **state)
 		assert_int_equal(rig_map(r, ioas, r->huge + at, PAGE_SIZE, BASE + at), 0);
 	assert_int_equal(hwpt_set_dirty_tracking(hwpt, true), 0);
 	bitmap_init(&b, nr);
+	bitmap_init(&rest, nr);
 	for (unsigned round = 0; round < 4; round++) {
 		memset(want, 0, nr);
 		memset(b.words, 0, nr / 8);
@@ -208,11 +209,17 @@ static void against_an_array(void **state)
 			assert_non_null(rig_dma(r, 0, BASE + page * PAGE_SIZE, PERM_W));
 			memset(want + first, 1, 1ull << lg2);
 		}
-		assert_int_equal(get(hwpt, BASE, RIG_HUGE, PAGE_SIZE, false, &b), 0);
-		for (u64 i = 0; i < nr; i++)
-			assert_int_equal(is_set(&b, i), want[i]);
+		/* From inside a leaf too, so that windows end inside leaves. */
+		from = round % 2 ? 300 : 0;
+		assert_int_equal(get(hwpt, BASE + from * PAGE_SIZE, RIG_HUGE - from * PAGE_SIZE,
+				     PAGE_SIZE, false, &b),
+				 0);
+		for (u64 i = from; i < nr; i++)
+			assert_int_equal(is_set(&b, i - from), want[i]);
+		assert_int_equal(get(hwpt, BASE, RIG_HUGE, PAGE_SIZE, false, &rest), 0);
 	}
 	free(want);
+	free(rest.words);
 	free(b.words);
 }
 

@@ -124,6 +124,38 @@ static void copies_share_pins(void **state)
 	assert_int_equal(rig_pinned(r), 0);
 }
 
+/* What stays pinned after its neighbours went is still the right memory, and still held. */
+static void cut_in_the_middle(void **state)
+{
+	struct rig *r = *state;
+	struct ioasis_ioas *a = rig_ioas(r), *b = rig_ioas(r);
+	u64 whole = BASE, left = BASE, right = 2 * BASE, again = 3 * BASE;
+	int fd = rig_memfd(16 * PAGE_SIZE);
+
+	for (unsigned i = 0; i < 16; i++)
+		assert_int_equal(pwrite(fd, &i, sizeof(i), i * PAGE_SIZE), sizeof(i));
+	assert_int_equal(rig_attach(r, 0, a), 0);
+	assert_int_equal(rig_attach(r, 1, b), 0);
+	assert_int_equal(rig_map_fd(r, a, fd, 0, 16 * PAGE_SIZE, &whole, ACCOUNT_USER), 0);
+	close(fd);
+	assert_int_equal(rig_copy(b, a, BASE + 2 * PAGE_SIZE, 3 * PAGE_SIZE, &left), 0);
+	assert_int_equal(rig_copy(b, a, BASE + 8 * PAGE_SIZE, 3 * PAGE_SIZE, &right), 0);
+	assert_int_equal(rig_unmap(a, BASE, 16 * PAGE_SIZE), 0);
+	assert_int_equal(rig_pinned(r), 6);
+	/* Mapped from the runs that were cut. */
+	assert_int_equal(rig_copy(a, b, right, 3 * PAGE_SIZE, &again), 0);
+	assert_int_equal(*(unsigned *)rig_dma(r, 0, again, PERM_R), 8);
+	assert_int_equal(rig_unmap(a, again, 3 * PAGE_SIZE), 0);
+	assert_int_equal(rig_copy(a, b, left, 3 * PAGE_SIZE, &again), 0);
+	assert_int_equal(*(unsigned *)rig_dma(r, 0, again + PAGE_SIZE, PERM_R), 3);
+	assert_int_equal(rig_unmap(a, again, 3 * PAGE_SIZE), 0);
+	assert_int_equal(rig_unmap(b, left, 3 * PAGE_SIZE), 0);
+	/* The segment is held by the other piece alone. */
+	assert_int_equal(*(unsigned *)rig_dma(r, 1, right + 2 * PAGE_SIZE, PERM_W), 10);
+	assert_int_equal(rig_unmap(b, right, 3 * PAGE_SIZE), 0);
+	assert_int_equal(rig_pinned(r), 0);
+}
+
 static void copy_in_pieces(void **state)
 {
 	struct rig *r = *state;
@@ -354,6 +386,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		ON_BOTH(errnos_of_map),	 ON_BOTH(errnos_with_a_device), ON_BOTH(errnos_of_unmap),
 		ON_BOTH(permissions),	 ON_BOTH(copies_share_pins),    ON_BOTH(copy_in_pieces),
+		ON_BOTH(cut_in_the_middle),
 		ON_BOTH(sub_page_areas),	 ON_BOTH(automatic_iova),	     ON_BOTH(automatic_iova_is_aligned),
 		ON_BOTH(no_huge_pages),	 ON_BOTH(files),		     ON_BOTH(change_process),
 		ON_BOTH(rlimit_mode),	 ON_BOTH(pin_count),
