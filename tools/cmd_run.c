@@ -5,7 +5,6 @@
 #include "tool.h"
 
 #include <fcntl.h>
-#include <ftw.h>
 #include <getopt.h>
 #include <poll.h>
 #include <signal.h>
@@ -156,17 +155,6 @@ static int make_dir(struct run *r)
 	if (!realpath(dir, r->dir))
 		return EXIT_NO_DAEMON;
 	return 0;
-}
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	remove(path);
-	return 0;
-}
-
-static void remove_dir(const char *dir)
-{
-	nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 static int catch_signals(struct run *r)
@@ -378,6 +366,6 @@ int cmd_run(int argc, char **argv)
 	if (rc)
 		return rc;
 	rc = run_on_machine(&r);
-	remove_dir(r.dir);
+	instance_remove(r.dir);
 	return rc;
 }

@@ -5,6 +5,7 @@
 #include "tool.h"
 
 #include <dirent.h>
+#include <ftw.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -27,7 +28,7 @@ static bool is_private_dir(const char *path)
 static bool try_base(const char *path, char *out, size_t len)
 {
 	/* Room for a name and the socket's name in a sun_path. */
-	if (strlen(path) + 1 + NAME_LEN + sizeof("/" CHAN_SOCK) > SOCK_PATH_LEN)
+	if (strlen(path) + 1 + NAME_LEN + sizeof("/" CHAN_SOCK_NEW) > SOCK_PATH_LEN)
 		return false;
 	if (mkdir(path, 0700) && errno != EEXIST)
 		return false;
@@ -64,9 +65,42 @@ static bool name_ok(const char *name)
 	return *name && *name != '.' && strlen(name) <= NAME_LEN && !strchr(name, '/');
 }
 
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	return remove(path) && false;
+}
+
+void instance_remove(const char *dir)
+{
+	nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+/* A connection, or -errno. What a killed instance left behind is removed on the way. */
+static int connect_to(const char *base, const char *name)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	char dir[PATH_MAX];
+	int fd, rc = 0;
+
+	if (!name_ok(name) || snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/%s/" CHAN_SOCK,
+				       base, name) >= (int)sizeof(addr.sun_path))
+		return -EINVAL;
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (fd < 0 || !connect(fd, (struct sockaddr *)&addr, sizeof(addr)))
+		return fd < 0 ? -errno : fd;
+	rc = -errno;
+	close(fd);
+	if (rc == -ECONNREFUSED) {
+		snprintf(dir, sizeof(dir), "%s/%s", base, name);
+		instance_remove(dir);
+	}
+	return rc;
+}
+
 int instance_make(const char *name, char *out_dir, size_t len)
 {
 	char base[PATH_MAX];
+	int fd;
 
 	if (!name_ok(name))
 		return -EINVAL;
@@ -74,23 +108,14 @@ int instance_make(const char *name, char *out_dir, size_t len)
 		return -EACCES;
 	if (snprintf(out_dir, len, "%s/%s", base, name) >= (int)len)
 		return -ENAMETOOLONG;
-	return mkdir(out_dir, 0700) ? -errno : 0;
-}
-
-static int connect_to(const char *base, const char *name)
-{
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-	int fd;
-
-	if (!name_ok(name) || snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/%s/" CHAN_SOCK,
-				       base, name) >= (int)sizeof(addr.sun_path))
-		return -1;
-	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	if (fd >= 0 && connect(fd, (struct sockaddr *)&addr, sizeof(addr))) {
+	if (!mkdir(out_dir, 0700))
+		return 0;
+	if (errno != EEXIST)
+		return -errno;
+	fd = connect_to(base, name);
+	if (fd >= 0)
 		close(fd);
-		return -1;
-	}
-	return fd;
+	return fd == -ECONNREFUSED && !mkdir(out_dir, 0700) ? 0 : -EEXIST;
 }
 
 static int by_name(const void *a, const void *b)

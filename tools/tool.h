@@ -38,6 +38,7 @@ void complain(const char *fmt, ...) PRINTF_LIKE(1, 2);
 #define NAME_LEN 40u
 /* Make the directory of instance @name. Return: 0; -EEXIST; -errno. */
 int instance_make(const char *name, char *out_dir, size_t len);
+void instance_remove(const char *dir);
 /* The instance to talk to: @name, or the only one. Complains. Return: a connected socket; -1. */
 int instance_connect(const char *name_or_null);
 /* Names of those that answer, as a JSON array. */

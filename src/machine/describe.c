@@ -63,7 +63,7 @@ static void describe_obj(struct obj *obj, void *list)
 	json_array_append_new(list, out);
 }
 
-static json_t *describe_ctx(struct ioasis_ctx *ctx)
+json_t *machine_ctx_describe(struct ioasis_ctx *ctx)
 {
 	json_t *out = json_object(), *objs = json_array();
 
@@ -116,7 +116,7 @@ static json_t *describe_ctxs(struct ioasis *ioasis)
 	unsigned idx = 0;
 
 	while ((ctx = ctx_at(ioasis, &idx))) {
-		json_array_append_new(out, describe_ctx(ctx));
+		json_array_append_new(out, machine_ctx_describe(ctx));
 		ctx_put(ctx);
 	}
 	return out;

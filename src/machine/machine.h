@@ -55,6 +55,8 @@ const char *machine_preset_name(unsigned idx);
 /* Open a context that the machine lists until it is gone. Return: 0; -ENOMEM. */
 int machine_ctx_new(struct ioasis *ioasis, struct ioasis_ctx **out) MUST_CHECK;
 
+/* One context and what it owns. NULL: out of memory. */
+json_t *machine_ctx_describe(struct ioasis_ctx *ctx);
 /* The live tree, for `ioasis show --json`. NULL: out of memory. */
 json_t *machine_describe(struct ioasis *ioasis);
 /*

@@ -187,6 +187,7 @@ json_t *server_describe(struct server *s)
 	if (!out)
 		out = json_object();
 	if (out) {
+		json_put(out, "pid", json_integer(getpid()));
 		json_put(out, "clients", clients_describe(s));
 		json_put(out, "files", tokens_describe(s));
 	}

@@ -178,6 +178,7 @@ json_t *server_report(struct server *s);
 
 /* --- tree.c: /dev and /sys of the machine as files ------------------------------------------ */
 int tree_write(struct server *s) MUST_CHECK;
+void tree_remove(struct server *s); /* and the socket, and the directory */
 
 /* --- loop.c --------------------------------------------------------------------------------- */
 int server_init(struct server *s, struct ioasis *ioasis, const char *dir, int keep_fd) MUST_CHECK;

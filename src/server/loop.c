@@ -5,6 +5,7 @@
 #include "server/daemon.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -128,19 +129,22 @@ static int add_fixed(struct server *s, int fd,
 	return rc;
 }
 
+/* It gets its name when it listens: a name that refuses a connection is a dead one's. */
 static int listen_at(const char *dir)
 {
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	char name[PATH_MAX];
 	int fd, rc;
 
-	if (snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/" CHAN_SOCK, dir) >=
+	snprintf(name, sizeof(name), "%.*s/" CHAN_SOCK, PATH_MAX - 16, dir);
+	if (snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/" CHAN_SOCK_NEW, dir) >=
 	    (int)sizeof(addr.sun_path))
 		return -ENAMETOOLONG;
 	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
-	unlink(addr.sun_path);
-	if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) || listen(fd, 128)) {
+	if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) || listen(fd, 128) ||
+	    rename(addr.sun_path, name)) {
 		rc = -errno;
 		close(fd);
 		return rc;
@@ -245,6 +249,7 @@ void server_fini(struct server *s)
 	tokens_free(s);
 	clients_free(s);
 	json_decref(s->left);
+	tree_remove(s);
 	if (s->listen_fd >= 0)
 		close(s->listen_fd);
 	if (s->token_epoll_fd >= 0)

@@ -27,7 +27,8 @@
 #define CHAN_ENV_DIR	"IOASIS_DIR" /* the instance's directory: sock, root/ */
 #define CHAN_ENV_PID	"IOASIS_PID" /* the daemon's pid */
 #define CHAN_SOCK	"sock"
-#define CHAN_ROOT	"root" /* /dev and /sys of the machine */
+#define CHAN_SOCK_NEW	"sock.new" /* before it listens */
+#define CHAN_ROOT	"root"	   /* /dev and /sys of the machine */
 
 #define CHAN_DATA_LEN	(64u << 10)
 /* How much of an ioctl's argument a request brings along; the rest is fetched by address. */

@@ -92,7 +92,8 @@ int token_new(struct client *c, struct file *file, const struct chan_node *node,
 	return 0;
 }
 
-static json_t *token_describe(struct token *t)
+/* @whole: with what the file owns, which the machine's tree shows elsewhere. */
+static json_t *token_describe(struct token *t, bool whole)
 {
 	json_t *out = json_object();
 
@@ -102,7 +103,7 @@ static json_t *token_describe(struct token *t)
 	if (t->node.path[0])
 		json_put(out, "path", json_string(t->node.path));
 	json_put(out, "opened_by", json_integer(t->pid));
-	if (t->file->ops->describe)
+	if (whole && t->file->ops->describe)
 		t->file->ops->describe(t->file, out);
 	return out;
 }
@@ -111,7 +112,7 @@ static json_t *token_describe(struct token *t)
 static void token_release(struct server *s, struct token *t) MUST_HOLD(s->drain_lock)
 {
 	bool is_device = t->file->ops == &vfio_cdev_file_ops;
-	json_t *left = t->closing ? NULL : token_describe(t);
+	json_t *left = t->closing ? NULL : token_describe(t, true);
 
 	if (left)
 		json_array_append_new(s->left, left);
@@ -177,7 +178,7 @@ void tokens_drain_closed(struct client *c, u32 handle)
 	lock_drop(&s->drain_lock);
 }
 
-static json_t *tokens_list(struct server *s)
+static json_t *tokens_list(struct server *s, bool whole)
 {
 	json_t *out = json_array();
 	struct list *n;
@@ -194,7 +195,7 @@ static json_t *tokens_list(struct server *s)
 				found[nr++] = list_entry(n, struct token, bucket);
 		rwlock_read_drop(&s->lock);
 		for (unsigned i = 0; i < nr; i++)
-			json_array_append_new(out, token_describe(found[i]));
+			json_array_append_new(out, token_describe(found[i], whole));
 	}
 	return out;
 }
@@ -204,7 +205,7 @@ json_t *tokens_describe(struct server *s)
 	json_t *out;
 
 	lock_take(&s->drain_lock);
-	out = tokens_list(s);
+	out = tokens_list(s, false);
 	lock_drop(&s->drain_lock);
 	return out;
 }
@@ -216,7 +217,7 @@ json_t *tokens_left(struct server *s)
 
 	lock_take(&s->drain_lock);
 	serve_hangups(s);
-	out = json_pack("{s:O,s:o}", "closed", s->left, "open", tokens_list(s));
+	out = json_pack("{s:O,s:o}", "closed", s->left, "open", tokens_list(s, true));
 	lock_drop(&s->drain_lock);
 	return out;
 }

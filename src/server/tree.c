@@ -8,6 +8,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -93,4 +94,15 @@ int tree_write(struct server *s)
 		close(rootfd);
 	close(dirfd);
 	return rc;
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	return remove(path) && false;
+}
+
+/* `ioasis run` does it too; one of the two may have been killed. */
+void tree_remove(struct server *s)
+{
+	nftw(s->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }

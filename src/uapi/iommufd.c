@@ -37,11 +37,22 @@ static void iommufd_release(struct file *file)
 	env_free(env, f);
 }
 
+/* What `ioasis run` reports when the file goes with its program. */
+static void iommufd_describe(struct file *file, json_t *out)
+{
+	json_t *ctx = machine_ctx_describe(to_iommufd(file)->ctx);
+
+	if (ctx)
+		json_object_update(out, ctx);
+	json_decref(ctx);
+}
+
 const struct file_ops iommufd_file_ops = {
 	.name = "iommufd",
 	.ioctl = iommufd_ioctl,
 	.mmap = iommufd_mmap,
 	.release = iommufd_release,
+	.describe = iommufd_describe,
 };
 
 int iommufd_open(struct ioasis *ioasis, struct caller *c, u32 index, int flags, struct file **out)
