@@ -16,11 +16,21 @@ def read_expected(path):
     return want
 
 
-def read_patterns(path):
+def read_lines(path):
     if not path:
         return []
     with open(path, encoding="utf-8") as f:
-        return [re.compile(l.strip()) for l in f if l.strip() and not l.startswith("#")]
+        return [l.strip() for l in f if l.strip() and not l.startswith("#")]
+
+
+def read_patterns(path):
+    return [re.compile(l) for l in read_lines(path)]
+
+
+def read_needs(path, lacking):
+    """(capability, pattern) of the tests that cannot pass here."""
+    needs = [l.split(None, 1) for l in read_lines(path)]
+    return [(cap, re.compile(p)) for cap, p in needs if cap in lacking]
 
 
 def read_tap(path):
@@ -52,23 +62,27 @@ def main():
     ap.add_argument("--name", required=True)
     ap.add_argument("--expect", required=True)
     ap.add_argument("--later", help="patterns of tests that ioasis does not promise yet")
+    ap.add_argument("--needs", help="capabilities that tests need")
     ap.add_argument("tap")
     a = ap.parse_args()
     want, later = read_expected(a.expect), read_patterns(a.later)
     got, why = read_tap(a.tap)
-    lacking = capabilities()
+    needs = read_needs(a.needs, capabilities())
     promised_differ = differ = 0
     for test, w in want.items():
         g = got.get(test, "missing")
         if g == w:
             continue
         differ += 1
-        is_later = any(p.search(test) for p in later)
-        promised_differ += not is_later
-        tag = "later" if is_later else "DIFFERS"
         reason = why.get(test, "the run ended before it")
-        if lacking and not is_later:
-            reason += f" [run without {', '.join(lacking)}]"
+        missing = [cap for cap, p in needs if p.search(test)]
+        if missing:
+            tag, reason = "cannot", f"run without {missing[0]}: {reason}"
+        elif any(p.search(test) for p in later):
+            tag = "later"
+        else:
+            tag = "DIFFERS"
+            promised_differ += 1
         print(f"{tag:8} {test}: Linux {w}, here {g}: {reason}")
     for test, g in got.items():
         if test not in want:
