@@ -652,20 +652,41 @@ static u64 PT(unmap)(struct pt *pt, u64 start, u64 last, struct pt_gather *g)
 
 /* A walk under way: what it has seen so far. */
 struct walk {
-	const struct mem *mem;
 	u64 iova;
-	u64 *table;
+	const u64 *table;
 	u64 table_oa;
 	u64 granted; /* items seen, ANDed */
 };
 
-enum walk_verdict {
-	WALK_DOWN = 1, /* else 0: found, or -errno */
+/* Where tables can be: read once, since an acquiring load makes the compiler read again. */
+struct walk_pool {
+	u8 *host;
+	u64 base, len;
 };
 
-ALWAYS_INLINE void walk_found(const struct walk *w, u64 item, unsigned level, struct pt_leaf *out)
+enum walk_verdict {
+	WALK_DOWN = 1, /* else 0: found, or -errno */
+	WALK_OUT,      /* to a table that is not in the pool */
+};
+
+ALWAYS_INLINE struct walk_pool walk_pool_of(const struct mem *mem)
 {
-	unsigned lg2 = fmt_leaf_lg2(item, level);
+	return (struct walk_pool){mem->tables.host, mem->tables.base, mem->tables.len};
+}
+
+/* Turn w->table_oa into w->table. Return: false when it is not in the pool, all of which can be read. */
+ALWAYS_INLINE bool walk_enter(struct walk *w, struct walk_pool pool)
+{
+	u64 off = w->table_oa - pool.base;
+
+	/* Aligned to a page, which fmt_is_table() saw to: one compare is enough. */
+	w->table = (const u64 *)(pool.host + off);
+	return likely(off < pool.len);
+}
+
+ALWAYS_INLINE void walk_found(const struct walk *w, u64 item, unsigned level, unsigned lg2,
+			      struct pt_leaf *out)
+{
 	u64 offset = w->iova & ((1ull << lg2) - 1);
 
 	out->oa = OA(fmt_leaf_oa(item, level) + offset);
@@ -677,29 +698,52 @@ ALWAYS_INLINE void walk_found(const struct walk *w, u64 item, unsigned level, st
 	out->item = OA(w->table_oa + index_of(w->iova, level) * sizeof(u64));
 }
 
-/* In the pool, whose pages can always be read. NULL: somewhere else. */
-ALWAYS_INLINE u64 *walk_table_at(const struct mem *mem, u64 oa)
+/* What an item says that is no plain table. Return: 0 found, or -errno. */
+ALWAYS_INLINE int walk_leaf(const struct walk *w, u64 item, unsigned level, struct pt_leaf *out)
 {
-	u64 off = oa - mem->tables.base;
-
-	/* Aligned to a page, which fmt_is_malformed() saw to: one compare is enough. */
-	return likely(off < mem->tables.len) ? (u64 *)(mem->tables.host + off) : NULL;
-}
-
-/* What @item says. Return: 0 found, WALK_DOWN to w->table_oa, or -errno. */
-ALWAYS_INLINE int walk_decode(struct walk *w, u64 item, unsigned level, struct pt_leaf *out)
-{
-	if (unlikely(!fmt_present(item)))
-		return -ENOENT;
-	if (unlikely(fmt_is_malformed(item, level)))
-		return -EINVAL;
-	if (fmt_is_leaf(item, level)) {
-		walk_found(w, item, level, out);
+	if (likely(fmt_is_plain_leaf(item, level))) {
+		walk_found(w, item, level, item_lg2(level), out);
 		return 0;
 	}
+	if (!fmt_present(item))
+		return -ENOENT;
+	if (!FMT_HAS_RUNS || fmt_is_malformed(item, level) || !fmt_is_leaf(item, level))
+		return -EINVAL;
+	walk_found(w, item, level, fmt_leaf_lg2(item, level), out);
+	return 0;
+}
+
+ALWAYS_INLINE int walk_item(struct walk *w, struct walk_pool pool, unsigned level,
+			    struct pt_leaf *out)
+{
+	u64 item = item_load(w->table + index_of(w->iova, level));
+
+	if (!level || unlikely(!fmt_is_table(item, level)))
+		return walk_leaf(w, item, level, out);
 	w->granted &= item;
 	w->table_oa = fmt_table_oa(item);
-	return WALK_DOWN;
+	return likely(walk_enter(w, pool)) ? WALK_DOWN : WALK_OUT;
+}
+
+/* Unrolled, so that levels and shifts are constants; levels above the top are skipped. */
+ALWAYS_INLINE int walk_from(struct walk *w, struct walk_pool pool, unsigned top_level,
+			    struct pt_leaf *out)
+{
+	int rc;
+
+#define WALK_LEVEL(level)                                                                          \
+	if ((level) <= FMT_MAX_TOP && ((level) <= FMT_WALK_MIN_TOP || top_level >= (level))) {     \
+		rc = walk_item(w, pool, level, out);                                               \
+		if (rc != WALK_DOWN)                                                               \
+			return rc;                                                                 \
+	}
+	WALK_LEVEL(5)
+	WALK_LEVEL(4)
+	WALK_LEVEL(3)
+	WALK_LEVEL(2)
+	WALK_LEVEL(1)
+#undef WALK_LEVEL
+	return walk_item(w, pool, 0, out);
 }
 
 /* One item of a table that may lie in a client's memory, which can go away at any time. */
@@ -712,63 +756,28 @@ static int item_read(const struct mem *mem, u64 oa, u64 *item)
 	return 0;
 }
 
-/* The rest of a walk that left the pool. */
-static NOINLINE int walk_outside(struct walk *w, unsigned level, struct pt_leaf *out)
+/* The whole walk again when a table is not in the pool: a guest's, or a corrupt item. */
+static NOINLINE int walk_guarded(const struct mem *mem, oa_t root, unsigned level, u64 iova,
+				 struct pt_leaf *out)
 {
+	struct walk w = {iova, NULL, root.v, UINT64_MAX};
+
 	for (;; level--) {
 		u64 item;
-		int rc = item_read(w->mem, w->table_oa + index_of(w->iova, level) * sizeof(item),
-				   &item);
+		int rc = item_read(mem, w.table_oa + index_of(iova, level) * sizeof(item), &item);
 
 		if (rc)
 			return rc;
-		rc = walk_decode(w, item, level, out);
-		if (rc != WALK_DOWN)
-			return rc;
+		if (!level || !fmt_is_table(item, level))
+			return walk_leaf(&w, item, level, out);
+		w.granted &= item;
+		w.table_oa = fmt_table_oa(item);
 	}
 }
 
-ALWAYS_INLINE int walk_item(struct walk *w, unsigned level, struct pt_leaf *out)
+ALWAYS_INLINE bool can_walk(unsigned top_level)
 {
-	int rc;
-
-	if (level > FMT_MAX_TOP)
-		return -EINVAL;
-	rc = walk_decode(w, item_load(w->table + index_of(w->iova, level)), level, out);
-	if (rc != WALK_DOWN)
-		return rc;
-	w->table = walk_table_at(w->mem, w->table_oa);
-	if (unlikely(!w->table)) {
-		/* A copy, so that the walk itself can live in registers. */
-		struct walk rest = *w;
-
-		return walk_outside(&rest, level - 1, out);
-	}
-	return WALK_DOWN;
-}
-
-/* One case per level, so that levels and shifts are constants. */
-ALWAYS_INLINE int walk_from(struct walk *w, unsigned top_level, struct pt_leaf *out)
-{
-	int rc;
-
-	switch (top_level) {
-#define WALK_LEVEL(level)                                                                          \
-	case level:                                                                                \
-		rc = walk_item(w, level, out);                                                     \
-		if (rc != WALK_DOWN)                                                               \
-			return rc;                                                                 \
-		__attribute__((fallthrough));
-		WALK_LEVEL(5)
-		WALK_LEVEL(4)
-		WALK_LEVEL(3)
-		WALK_LEVEL(2)
-		WALK_LEVEL(1)
-#undef WALK_LEVEL
-	case 0:
-		return walk_item(w, 0, out);
-	}
-	return -EINVAL;
+	return top_level - FMT_WALK_MIN_TOP <= FMT_MAX_TOP - FMT_WALK_MIN_TOP;
 }
 
 /* Whether @iova lies beyond what a table of @top_level translates. */
@@ -781,30 +790,29 @@ ALWAYS_INLINE bool beyond_top(u64 iova, unsigned top_level)
 
 int PT(walk)(const struct mem *mem, oa_t root, unsigned top_level, u64 iova, struct pt_leaf *out)
 {
-	struct walk w = {mem, iova, NULL, root.v, UINT64_MAX};
+	struct walk_pool pool = walk_pool_of(mem);
+	struct walk w = {iova, NULL, root.v, UINT64_MAX};
+	int rc = WALK_OUT;
 
-	if (unlikely(top_level > FMT_MAX_TOP) || unlikely(root.v & (TABLE_LEN - 1)))
+	if (unlikely(!can_walk(top_level)) || unlikely(root.v & (TABLE_LEN - 1)))
 		return -EINVAL;
 	if (unlikely(beyond_top(iova, top_level)))
 		return -ENOENT;
-	w.table = walk_table_at(mem, root.v);
-	if (unlikely(!w.table)) {
-		struct walk rest = w;
-
-		return walk_outside(&rest, top_level, out);
-	}
-	return walk_from(&w, top_level, out);
+	if (likely(walk_enter(&w, pool)))
+		rc = walk_from(&w, pool, top_level, out);
+	return likely(rc <= 0) ? rc : walk_guarded(mem, root, top_level, iova, out);
 }
 
 static oa_t PT(iova_to_oa)(const struct pt *pt, u64 iova)
 {
 	uintptr_t top = atomic_load_explicit(&pt->top, memory_order_acquire);
 	unsigned top_level = top & (TABLE_LEN - 1);
-	struct walk w = {pt->mem, iova, (u64 *)(top - top_level), 0, UINT64_MAX};
+	struct walk w = {iova, (const u64 *)(top - top_level), 0, UINT64_MAX};
 	struct pt_leaf leaf;
 
-	if (unlikely(iova > pt->last_iova) || unlikely(beyond_top(iova, top_level)) ||
-	    unlikely(walk_from(&w, top_level, &leaf)))
+	if (unlikely(iova > pt->last_iova) ||
+	    (FMT_FEATURES & PT_FEAT_DYNAMIC_TOP && unlikely(beyond_top(iova, top_level))) ||
+	    unlikely(walk_from(&w, walk_pool_of(pt->mem), top_level, &leaf)))
 		return OA_NONE;
 	return leaf.oa;
 }
@@ -815,7 +823,7 @@ static unsigned PT(steps)(const struct mem *mem, oa_t root, unsigned top_level, 
 	unsigned nr = 0, level = top_level;
 	u64 table_oa = root.v;
 
-	if (top_level > FMT_MAX_TOP || (root.v & (TABLE_LEN - 1)) || beyond_top(iova, top_level))
+	if (!can_walk(top_level) || (root.v & (TABLE_LEN - 1)) || beyond_top(iova, top_level))
 		return 0;
 	while (nr < max) {
 		unsigned idx = index_of(iova, level);
@@ -959,10 +967,10 @@ static bool set_dirty_at(u64 *item)
 
 void PT(leaf_set_dirty)(const struct mem *mem, const struct pt_leaf *leaf)
 {
-	u64 *at = walk_table_at(mem, leaf->item.v), old;
+	u64 off = leaf->item.v - mem->tables.base, *at, old;
 
-	if (likely(at)) {
-		set_dirty_at(at);
+	if (likely(off < mem->tables.len)) {
+		set_dirty_at((u64 *)(mem->tables.host + off));
 		return;
 	}
 	at = table_at(mem, leaf->item, sizeof(*at));

@@ -31,6 +31,7 @@ enum {
 	FMT_FEATURES = PT_FEAT_DIRTY | PT_FEAT_DYNAMIC_TOP,
 #endif
 	FMT_MIN_TOP = 1,
+	FMT_WALK_MIN_TOP = 0, /* mode 1 is a table of leaves only; we make none */
 	FMT_HAS_RUNS = true,
 	FMT_OA_SHIFT = 12 - FMT_GRANULE_LG2,
 };
@@ -38,6 +39,7 @@ enum {
 #define AMDV1_PR	 (1ull << 0)
 #define AMDV1_DIRTY	 (1ull << 6)
 #define AMDV1_NEXT(item) ((unsigned)((item) >> 9) & 7)
+#define AMDV1_NEXT_MASK	 (7ull << 9)
 #define AMDV1_NEXT_RUN	 7u
 #define AMDV1_OA	 (((1ull << 52) - 1) & ~((1ull << 12) - 1))
 #define AMDV1_RESERVED	 (127ull << 52)
@@ -69,6 +71,25 @@ ALWAYS_INLINE bool fmt_present(u64 item)
 ALWAYS_INLINE bool fmt_is_leaf(u64 item, unsigned level)
 {
 	return level == 0 || AMDV1_NEXT(item) == 0 || AMDV1_NEXT(item) == AMDV1_NEXT_RUN;
+}
+
+/* Present, a table, well-formed: one test. */
+ALWAYS_INLINE bool fmt_is_table(u64 item, unsigned level)
+{
+	u64 zero = AMDV1_RESERVED | (FMT_OA_SHIFT ? 1ull << 12 : 0);
+
+	return (item & (zero | AMDV1_NEXT_MASK | AMDV1_PR)) == ((u64)level << 9 | AMDV1_PR);
+}
+
+/* A present leaf of its item's size, well-formed. */
+ALWAYS_INLINE bool fmt_is_plain_leaf(u64 item, unsigned level)
+{
+	u64 zero = (((1ull << amdv1_item_lg2(level)) - 1) << FMT_OA_SHIFT) & AMDV1_OA;
+
+	if (level == 0)
+		zero = 0;
+	return level < FMT_MAX_TOP &&
+	       (item & (AMDV1_RESERVED | AMDV1_NEXT_MASK | AMDV1_PR | zero)) == AMDV1_PR;
 }
 
 ALWAYS_INLINE unsigned fmt_leaf_lg2(u64 item, unsigned level)

@@ -14,6 +14,7 @@
 enum {
 	FMT_GRANULE_LG2 = 12,
 	FMT_MIN_TOP = 2,
+	FMT_WALK_MIN_TOP = 2,
 	FMT_MAX_TOP = 4,
 	FMT_MAX_VA_BITS = 57,
 	FMT_MAX_OA_BITS = 52,
@@ -43,6 +44,23 @@ ALWAYS_INLINE bool fmt_present(u64 item)
 ALWAYS_INLINE bool fmt_is_leaf(u64 item, unsigned level)
 {
 	return level == 0 || (level <= FMT_LAST_LEAF_LEVEL && (item & VTDSS_PS));
+}
+
+/* Present, a table, well-formed: one test. */
+ALWAYS_INLINE bool fmt_is_table(u64 item, unsigned level)
+{
+	return ((item & (VTDSS_PS | VTDSS_R | VTDSS_W)) - 1) < PERM_RW;
+}
+
+/* A present leaf of its item's size, well-formed. */
+ALWAYS_INLINE bool fmt_is_plain_leaf(u64 item, unsigned level)
+{
+	u64 zero = level ? ((1ull << (FMT_GRANULE_LG2 + 9 * level)) - 1) & VTDSS_OA : 0;
+
+	if (level == 0)
+		return item & (VTDSS_R | VTDSS_W);
+	return level <= FMT_LAST_LEAF_LEVEL && (item & (VTDSS_R | VTDSS_W)) &&
+	       (item & (zero | VTDSS_PS)) == VTDSS_PS;
 }
 
 ALWAYS_INLINE bool fmt_is_malformed(u64 item, unsigned level)
