@@ -14,16 +14,35 @@ static const char *const trees[] = {
 	"/sys/class/iommu",
 	"/sys/class/vfio",
 	"/sys/class/vfio-dev",
+	"/sys/devices/virtual/iommu",
 	"/sys/kernel/iommu_groups",
+	"/sys/module/iommufd",
+	"/sys/module/vfio",
+	"/sys/module/vfio_pci",
 };
 /* Host bridges by their name's beginning: the machine's replace the host's. */
 static const char pci_roots[] = "/sys/devices/pci";
+
+/* Numbers of nodes: ours where there is such a node, the host's else. */
+static const char numbers[] = "/sys/dev/char/";
+
+static bool is_number(const char *path)
+{
+	char ours[PATH_MAX];
+	struct stat st;
+
+	return !strncmp(path, numbers, sizeof(numbers) - 1) && path[sizeof(numbers) - 1] &&
+	       snprintf(ours, sizeof(ours), "%s%s", shim.root, path) < (int)sizeof(ours) &&
+	       !REAL.lstat(ours, &st);
+}
 
 static bool is_tree(const char *path)
 {
 	size_t len = sizeof(pci_roots) - 1;
 
 	if (!strncmp(path, pci_roots, len) && path[len] && !strchr(path + len, '/'))
+		return true;
+	if (is_number(path))
 		return true;
 	for (unsigned i = 0; i < ARRAY_SIZE(trees); i++)
 		if (!strcmp(path, trees[i]))
@@ -36,7 +55,8 @@ static bool may_lead(const char *dir)
 {
 	size_t len = strlen(dir);
 
-	if (len == 1 || !strncmp("/sys/devices", dir, max(len, sizeof("/sys/devices") - 1)))
+	if (len == 1 || !strcmp(dir, "/sys/devices") || !strcmp(dir, "/sys/dev") ||
+	    !strcmp(dir, "/sys/dev/char"))
 		return true;
 	for (unsigned i = 0; i < ARRAY_SIZE(trees); i++)
 		if (!strncmp(trees[i], dir, len) && (trees[i][len] == '/' || !trees[i][len]))
