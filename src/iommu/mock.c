@@ -87,11 +87,12 @@ static void put_cmd(struct mock *m, struct cmd c) MUST_HOLD(m->lock)
 	m->cq_tail = (m->cq_tail + 1) % (1u << CQ_LG2);
 }
 
-/* Hand commands to the hardware; returns when it has done them. */
-static void submit(struct mock *m, const struct cmd *cmds, unsigned nr) MUST_HOLD(m->lock)
+/* Return: false when the engine was stuck meanwhile, so that some of @cmds may have been skipped. */
+static bool submit_once(struct mock *m, const struct cmd *cmds, unsigned nr) MUST_HOLD(m->lock)
 {
 	const struct cmd sync = {{MOCK_CMD_MAKE(MOCK_CMD_SYNC, 0, SYNC_DONE),
 				  table_oa(m->iommu.mem, (void *)m->status).v}};
+	bool clean = true;
 
 	atomic_store(m->status, 0);
 	for (unsigned i = 0; i < nr; i++)
@@ -100,10 +101,20 @@ static void submit(struct mock *m, const struct cmd *cmds, unsigned nr) MUST_HOL
 	reg_write(m, MOCK_CQ_TAIL, m->cq_tail);
 	while (atomic_load(m->status) != SYNC_DONE) {
 		if (!(reg_read(m, MOCK_STATUS) & MOCK_STATUS_BAD_CMD))
-			break; /* the unit is off, and with it every translation */
+			return clean && !(reg_read(m, MOCK_CTRL) & MOCK_CTRL_ENABLE);
 		TRACE(m->iommu.env, mock_queue_error, "command refused");
 		reg_write(m, MOCK_STATUS, MOCK_STATUS_BAD_CMD);
+		clean = false;
 	}
+	return clean;
+}
+
+/* Hand commands to the hardware; returns when it has done them. What was skipped is said again. */
+static void submit(struct mock *m, const struct cmd *cmds, unsigned nr) MUST_HOLD(m->lock)
+{
+	if (submit_once(m, cmds, nr) || submit_once(m, cmds, nr))
+		return;
+	TRACE(m->iommu.env, mock_queue_error, "the queue does not recover");
 }
 
 static struct cmd cmd_dev(rid_t rid)

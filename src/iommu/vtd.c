@@ -95,13 +95,14 @@ static void unstick(struct vtd *v, struct desc wait) MUST_HOLD(v->lock)
 	reg_write(v, VTD_FSTS, VTD_FSTS_IQE, 4);
 }
 
-/* Hand descriptors to the hardware; returns when it has done them. */
-static void submit(struct vtd *v, const struct desc *descs, unsigned nr) MUST_HOLD(v->lock)
+/* Return: false when the queue was stuck meanwhile, so that some of @descs may not have been done. */
+static bool submit_once(struct vtd *v, const struct desc *descs, unsigned nr) MUST_HOLD(v->lock)
 {
 	const struct desc wait = {
 		VTD_DESC_WAIT | VTD_DESC_WAIT_SW | VTD_DESC_WAIT_DATA(WAIT_DONE),
 		table_oa(v->iommu.mem, (void *)v->status).v,
 	};
+	bool clean = true;
 
 	atomic_store(v->status, 0);
 	for (unsigned i = 0; i < nr; i++)
@@ -110,9 +111,22 @@ static void submit(struct vtd *v, const struct desc *descs, unsigned nr) MUST_HO
 	reg_write(v, VTD_IQT, (u64)v->tail << VTD_DESC_LG2, 8);
 	while (atomic_load(v->status) != WAIT_DONE) {
 		if (!(reg_read(v, VTD_FSTS, 4) & VTD_FSTS_IQE))
-			break; /* the queue is off: so is translation, and nothing is cached */
+			break; /* the queue is off: so is translation, and nothing can be used */
 		unstick(v, wait);
+		clean = false;
 	}
+	return clean;
+}
+
+/*
+ * Hand descriptors to the hardware; returns when it has done them. If the queue was stuck, one of ours may
+ * have been replaced: say it all again.
+ */
+static void submit(struct vtd *v, const struct desc *descs, unsigned nr) MUST_HOLD(v->lock)
+{
+	if (submit_once(v, descs, nr) || submit_once(v, descs, nr))
+		return;
+	TRACE(v->iommu.env, vtd_queue_error, "the queue does not recover");
 }
 
 static struct desc desc_context_dev(u32 did, rid_t rid)

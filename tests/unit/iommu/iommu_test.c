@@ -1,107 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What every driver does: the same tests over all of them. */
-#include "../hw/rig.h"
-
-#include "iommu/iommu.h"
-
-#define BASE (16ull << 20) /* in every driver's aperture */
-
-struct machine {
-	struct rig r;
-	struct fault_log log;
-	struct iommu *iommu;
-	struct iommu_dev dev, other;
-};
-
-typedef int (*make_fn)(struct env *, struct mem *, struct fault_log *, const char *, struct iommu **);
-
-static void init(struct machine *m, make_fn make)
-{
-	memset(m, 0, sizeof(*m));
-	rig_init(&m->r);
-	fault_log_init(&m->log, &m->r.env);
-	OK(make(&m->r.env, &m->r.mem, &m->log, "iommu0", &m->iommu));
-	m->dev.pasid_bits = m->other.pasid_bits = 20;
-	OK(iommu_dev_init(m->iommu, &m->dev, RID(0x100), "0000:01:00.0"));
-	OK(iommu_dev_init(m->iommu, &m->other, RID(0x208), "0000:02:01.0"));
-}
-
-static void fini(struct machine *m)
-{
-	iommu_dev_fini(&m->dev);
-	iommu_dev_fini(&m->other);
-	m->iommu->ops->free(m->iommu);
-	fault_log_fini(&m->log);
-	rig_fini(&m->r);
-}
-
-static int setup_vtd(void **state)
-{
-	static struct machine m;
-
-	init(&m, iommu_vtd_new);
-	*state = &m;
-	return 0;
-}
-
-static int setup_mock(void **state)
-{
-	static struct machine m;
-
-	init(&m, iommu_mock_new);
-	*state = &m;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	fini(*state);
-	return 0;
-}
-
-static struct domain *new_domain(struct machine *m, u32 flags)
-{
-	struct domain *d;
-
-	OK(m->iommu->ops->domain_alloc(&m->dev, flags, NULL, &d));
-	return d;
-}
-
-static void map(struct machine *m, struct domain *d, u64 iova, u64 off, u64 len, u8 perm)
-{
-	u64 mapped = 0;
-
-	lock_take(&d->lock);
-	OK(pt_map(&d->pt, IOVA(iova), rig_oa(&m->r, off), len, perm, &mapped));
-	lock_drop(&d->lock);
-}
-
-static void unmap(struct domain *d, u64 iova, u64 len)
-{
-	struct pt_gather g;
-
-	pt_gather_init(&g);
-	lock_take(&d->lock);
-	assert_int_equal(pt_unmap(&d->pt, (struct iova_range){iova, iova + len - 1}, &g), len);
-	lock_drop(&d->lock);
-	iommu_flush(d, &g);
-}
-
-static int attach(struct machine *m, struct iommu_dev *dev, pasid_t pasid, struct domain *d,
-		  struct domain *old)
-{
-	return m->iommu->ops->attach(dev, pasid, d, old);
-}
-
-static struct dma_fault last_fault(struct machine *m)
-{
-	struct dma_fault f = {0};
-	u64 seq = 0;
-
-	while (fault_log_read(&m->log, &seq, &f, 1))
-		;
-	return f;
-}
+#include "machine.h"
 
 static void test_blocked_until_attached(void **state)
 {
@@ -296,10 +195,6 @@ static void test_alloc_failures_leave_nothing(void **state)
 	OK(attach(m, &m->dev, NO_PASID, NULL, d));
 	m->iommu->ops->domain_free(d);
 }
-
-#define BOTH(name)                                                                                 \
-	{#name " (vtd)", name, setup_vtd, teardown, NULL},                                         \
-	{#name " (mock)", name, setup_mock, teardown, NULL}
 
 int main(void)
 {
