@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A VFIO device as an unmodified program uses it: trapped registers from any thread and by any kind of
+ * store, signals of its own, interrupts in epoll, and the end of its process at a bad moment.
+ */
+#include <linux/vfio.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+
+#include "prog.h"
+
+#define CHANCMD	 0x84
+#define CHANCMP	 0x98
+#define CHANERRM 0xac
+#define DCACTRL	 0xb0
+#define RESET	 0x20
+
+struct vfio {
+	int iommufd, fd;
+	volatile u8 *regs;
+};
+
+static int open_bound(struct vfio *v)
+{
+	struct vfio_device_bind_iommufd bind = {.argsz = sizeof(bind)};
+
+	v->iommufd = dev_iommu(O_CLOEXEC);
+	v->fd = open("/dev/vfio/devices/vfio0", O_RDWR | O_CLOEXEC);
+	if (v->iommufd < 0 || v->fd < 0)
+		return -errno;
+	bind.iommufd = v->iommufd;
+	return ioctl(v->fd, VFIO_DEVICE_BIND_IOMMUFD, &bind) ? -errno : 0;
+}
+
+static void up(struct vfio *v)
+{
+	assert_int_equal(open_bound(v), 0);
+	v->regs = mmap(NULL, 0x4000, PROT_READ | PROT_WRITE, MAP_SHARED, v->fd, 0);
+	assert_ptr_not_equal(v->regs, MAP_FAILED);
+}
+
+static void down(struct vfio *v)
+{
+	munmap((void *)v->regs, 0x4000);
+	close(v->fd);
+	close(v->iommufd);
+}
+
+/* A register as its owner stores it shows the value at once, whatever the width. */
+static void widths(void **state)
+{
+	struct vfio v;
+	volatile u8 *at;
+
+	up(&v);
+	at = v.regs + CHANCMP;
+	assert_int_equal(v.regs[8], 0x33);
+	*(volatile u64 *)at = 0x1122334455667788;
+	assert_int_equal(*(volatile u64 *)at, 0x1122334455667788);
+	*(volatile u32 *)(at + 4) = 0xaabbccdd;
+	assert_int_equal(*(volatile u64 *)at, 0xaabbccdd55667788);
+	*(volatile u16 *)(at + 2) = 0x1234;
+	at[7] = 0x5a;
+	assert_int_equal(*(volatile u64 *)at, 0x5abbccdd12347788);
+	*(volatile u32 *)(v.regs + DCACTRL) = 0xf0;
+	*(volatile u32 *)(v.regs + DCACTRL) |= 0x0f;
+	__atomic_fetch_add((u32 *)(v.regs + DCACTRL), 1, __ATOMIC_SEQ_CST);
+	assert_int_equal(*(volatile u32 *)(v.regs + DCACTRL), 0x100);
+	memcpy((void *)(at), "\x08\x07\x06\x05\x04\x03\x02\x01", 8);
+	assert_int_equal(*(volatile u64 *)at, 0x0102030405060708);
+	memset((void *)(at + 4), 0xee, 4);
+	assert_int_equal(*(volatile u64 *)at, 0xeeeeeeee05060708);
+	v.regs[CHANCMD] = RESET;
+	assert_int_equal(v.regs[CHANCMD], 0);
+	assert_int_equal(*(volatile u64 *)at, 0);
+	down(&v);
+}
+
+static void *store_own_byte(void *arg)
+{
+	volatile u8 *at = arg;
+
+	for (int i = 0; i < 2000; i++) {
+		*at = (u8)i;
+		if (*at != (u8)i)
+			return arg;
+	}
+	return NULL;
+}
+
+/* Threads that store to neighbouring bytes do not lose each other's. */
+static void threads(void **state)
+{
+	pthread_t t[4];
+	struct vfio v;
+	void *bad;
+
+	up(&v);
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(pthread_create(&t[i], NULL, store_own_byte,
+						(void *)(v.regs + DCACTRL + i)), 0);
+	for (unsigned i = 0; i < 4; i++) {
+		assert_int_equal(pthread_join(t[i], &bad), 0);
+		assert_null(bad);
+	}
+	down(&v);
+}
+
+static sigjmp_buf jump;
+static void *seen_addr;
+
+static void on_segv(int sig, siginfo_t *si, void *arg)
+{
+	seen_addr = si->si_addr;
+	siglongjmp(jump, 1);
+}
+
+/* The program's own SIGSEGV handler, set before or after, gets its own faults and none of ours. */
+static void own_handler(void **state)
+{
+	struct sigaction sa = {.sa_sigaction = on_segv, .sa_flags = SA_SIGINFO}, old, now;
+	void *hole = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct vfio v;
+
+	assert_int_equal(sigaction(SIGSEGV, &sa, &old), 0);
+	up(&v);
+	for (int i = 0; i < 3; i++) {
+		if (!sigsetjmp(jump, 1)) {
+			*(volatile u8 *)hole = 1;
+			fail();
+		}
+		assert_ptr_equal(seen_addr, hole);
+		seen_addr = NULL;
+		*(volatile u32 *)(v.regs + DCACTRL) = 0x1000u + (u32)i;
+		assert_null(seen_addr);
+		assert_int_equal(*(volatile u32 *)(v.regs + DCACTRL), 0x1000 + i);
+		assert_int_equal(sigaction(SIGSEGV, NULL, &now), 0);
+		assert_ptr_equal(now.sa_sigaction, on_segv);
+		assert_int_equal(sigaction(SIGSEGV, &sa, NULL), 0);
+	}
+	down(&v);
+	/* What was the device's memory is no more: an ordinary fault. */
+	if (!sigsetjmp(jump, 1)) {
+		*v.regs = 1;
+		fail();
+	}
+	assert_ptr_equal(seen_addr, (void *)v.regs);
+	munmap(hole, 4096);
+	sigaction(SIGSEGV, &old, NULL);
+}
+
+/* A blocked SIGSEGV does not make a store to a register deadly. */
+static void blocked_signal(void **state)
+{
+	sigset_t all, old;
+	struct vfio v;
+
+	up(&v);
+	sigfillset(&all);
+	assert_int_equal(pthread_sigmask(SIG_BLOCK, &all, &old), 0);
+	*(volatile u32 *)(v.regs + CHANERRM) = 0x42;
+	assert_int_equal(pthread_sigmask(SIG_SETMASK, &old, NULL), 0);
+	assert_int_equal(*(volatile u32 *)(v.regs + CHANERRM), 0x42);
+	down(&v);
+}
+
+static void interrupts_in_epoll(void **state)
+{
+	struct {
+		struct vfio_irq_set set;
+		s32 fd;
+	} irq = {.set = {sizeof(irq), VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
+			 VFIO_PCI_MSIX_IRQ_INDEX, 0, 1}};
+	struct vfio_irq_set test = {sizeof(test), VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER,
+				    VFIO_PCI_MSIX_IRQ_INDEX, 0, 1};
+	struct epoll_event ev = {.events = EPOLLIN};
+	int ep = epoll_create1(EPOLL_CLOEXEC);
+	struct vfio v;
+	u64 n;
+
+	up(&v);
+	irq.fd = eventfd(0, EFD_CLOEXEC);
+	assert_int_equal(epoll_ctl(ep, EPOLL_CTL_ADD, irq.fd, &ev), 0);
+	assert_int_equal(ioctl(v.fd, VFIO_DEVICE_SET_IRQS, &irq), 0);
+	assert_int_equal(epoll_wait(ep, &ev, 1, 0), 0);
+	assert_int_equal(ioctl(v.fd, VFIO_DEVICE_SET_IRQS, &test), 0);
+	assert_int_equal(epoll_wait(ep, &ev, 1, 10000), 1);
+	assert_int_equal(read(irq.fd, &n, 8), 8);
+	assert_int_equal(n, 1);
+	close(irq.fd);
+	close(ep);
+	down(&v);
+}
+
+/* The process that has the device dies by SIGKILL; the next one finds it free and reset. */
+static void killed_owner(void **state)
+{
+	struct vfio v;
+	int ready[2], rc;
+	pid_t pid;
+	u8 byte;
+
+	assert_int_equal(pipe(ready), 0);
+	pid = fork();
+	if (!pid) {
+		up(&v);
+		*(volatile u64 *)(v.regs + CHANCMP) = 0x1000;
+		(void)!write(ready[1], "", 1);
+		for (;;)
+			pause();
+	}
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	assert_int_equal(open_bound(&v), -EINVAL); /* taken */
+	close(v.fd);
+	close(v.iommufd);
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	/* The daemon learns of the death by itself; the test's time limit is the only clock. */
+	while ((rc = open_bound(&v)) == -EINVAL) {
+		close(v.fd);
+		close(v.iommufd);
+		sched_yield();
+	}
+	assert_int_equal(rc, 0);
+	v.regs = mmap(NULL, 0x4000, PROT_READ | PROT_WRITE, MAP_SHARED, v.fd, 0);
+	assert_int_equal(*(volatile u64 *)(v.regs + CHANCMP), 0);
+	down(&v);
+	close(ready[0]);
+	close(ready[1]);
+}
+
+/* pread and pwrite reach what the mapping shows. */
+static void file_access(void **state)
+{
+	u64 config = 7ull << 40, value = 0x7000;
+	struct vfio v;
+	u16 id;
+
+	up(&v);
+	assert_int_equal(pread(v.fd, &id, 2, (off_t)config), 2);
+	assert_int_equal(id, 0x8086);
+	assert_int_equal(pwrite(v.fd, &value, 8, CHANCMP), 8);
+	assert_int_equal(*(volatile u64 *)(v.regs + CHANCMP), 0x7000);
+	assert_int_equal(lseek(v.fd, (off_t)config + 2, SEEK_SET), -1); /* it has no position */
+	assert_int_equal(pread(v.fd, &id, 2, (off_t)config + 4096), -1);
+	assert_int_equal(errno, EFAULT);
+	down(&v);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(widths),	  cmocka_unit_test(threads),
+		cmocka_unit_test(own_handler),	  cmocka_unit_test(blocked_signal),
+		cmocka_unit_test(interrupts_in_epoll), cmocka_unit_test(killed_owner),
+		cmocka_unit_test(file_access),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
