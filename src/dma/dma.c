@@ -53,7 +53,7 @@ static int copy_remote(struct epoch_slot *slot, const struct piece *p, const str
 	return unlikely(rc) ? no_memory(&p->req, p->perm, fault) : 0;
 }
 
-ALWAYS_INLINE int copy_piece(struct epoch_slot *slot, struct piece *p, struct xlate_fault *fault)
+static int copy_piece(struct epoch_slot *slot, struct piece *p, struct xlate_fault *fault)
 {
 	struct xlate_res res;
 	int rc;
@@ -74,8 +74,8 @@ ALWAYS_INLINE int copy_piece(struct epoch_slot *slot, struct piece *p, struct xl
 	return unlikely(rc) ? no_memory(&p->req, p->perm, fault) : 0;
 }
 
-ALWAYS_INLINE int copy(const struct dma_req *req, u8 *buf, size_t len, enum perm perm,
-		       struct xlate_fault *fault)
+static NOINLINE int copy_pieces(const struct dma_req *req, u8 *buf, size_t len, enum perm perm,
+				struct xlate_fault *fault)
 {
 	struct epoch_slot *slot = epoch_slot(&req->port->hw->env->epoch);
 	struct piece p = {.req = *req, .buf = buf, .perm = perm};
@@ -95,6 +95,29 @@ ALWAYS_INLINE int copy(const struct dma_req *req, u8 *buf, size_t len, enum perm
 			return no_memory(&p.req, perm, fault);
 	}
 	return 0;
+}
+
+/*
+ * One piece of direct memory whose translation is cached: nearly every access. Anything else, and a
+ * fault in the copy, is done again from the start by copy_pieces(), which tells why.
+ */
+ALWAYS_INLINE int copy(const struct dma_req *req, u8 *buf, size_t len, enum perm perm,
+		       struct xlate_fault *fault)
+{
+	struct epoch_slot *slot = epoch_slot(&req->port->hw->env->epoch);
+	const struct dma_req r = *req;
+	struct xlate_res res;
+	int rc = -EAGAIN;
+
+	if (unlikely(!slot || len - 1 >= EPOCH_COPY_MAX))
+		return copy_pieces(req, buf, len, perm, fault);
+	epoch_enter(slot, NULL);
+	if (likely(hw_xlate_cached(r.port, r.pasid, r.iova, perm, &res)) && likely(res.host) &&
+	    likely(len - 1 <= res.last - r.iova.v))
+		rc = perm == PERM_R ? copy_guarded(buf, res.host, len)
+				    : copy_guarded(res.host, buf, len);
+	epoch_leave(slot);
+	return likely(!rc) ? 0 : copy_pieces(req, buf, len, perm, fault);
 }
 
 int dma_read(const struct dma_req *req, void *to, size_t len, struct xlate_fault *fault)

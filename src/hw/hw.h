@@ -190,6 +190,21 @@ ALWAYS_INLINE bool iotlb_hit(const struct hw_port *port, const struct iotlb_entr
 #undef IOTLB_READ
 }
 
+/* The first probe alone: the entry that a hot request finds. Return: true and *res. */
+ALWAYS_INLINE bool hw_xlate_cached(struct hw_port *port, pasid_t pasid, iova_t iova, enum perm perm,
+				   struct xlate_res *res)
+{
+	unsigned granule = atomic_load_explicit(&port->granule, memory_order_relaxed);
+
+	if (unlikely(!iotlb_hit(port, &port->tlb[iotlb_index(iova.v, granule)], pasid, iova, perm,
+				res)))
+		return false;
+	atomic_store_explicit(&port->nr_hits,
+			      atomic_load_explicit(&port->nr_hits, memory_order_relaxed) + 1,
+			      memory_order_relaxed);
+	return true;
+}
+
 /**
  * hw_xlate() - Translate one access: caches first, then tables
  * @perm: PERM_R, PERM_W or both
@@ -202,16 +217,16 @@ ALWAYS_INLINE bool iotlb_hit(const struct hw_port *port, const struct iotlb_entr
 ALWAYS_INLINE int hw_xlate(struct hw_port *port, pasid_t pasid, iova_t iova, enum perm perm,
 			   struct xlate_res *res, struct xlate_fault *fault)
 {
-	unsigned granule = atomic_load_explicit(&port->granule, memory_order_relaxed);
+	struct xlate_res slow;
+	int rc;
 
-	if (likely(iotlb_hit(port, &port->tlb[iotlb_index(iova.v, granule)], pasid, iova, perm,
-			     res))) {
-		atomic_store_explicit(&port->nr_hits,
-				      atomic_load_explicit(&port->nr_hits, memory_order_relaxed) + 1,
-				      memory_order_relaxed);
+	if (likely(hw_xlate_cached(port, pasid, iova, perm, res)))
 		return 0;
-	}
-	return hw_xlate_slow(port, pasid, iova, perm, res, fault);
+	/* A result of its own: *res is never passed on, and so stays in registers on a hit. */
+	rc = hw_xlate_slow(port, pasid, iova, perm, &slow, fault);
+	if (likely(!rc))
+		*res = slow;
+	return rc;
 }
 
 /* For models (hw->lock held). Drop cached translations of a domain, of a range of it, of all. */

@@ -183,7 +183,7 @@ static void waits_for_access(struct machine *m, void *(*how)(void *))
 {
 	struct one o = {.m = m, .d = new_domain(m, 0)};
 	struct epoch_slot *slot = epoch_slot(&m->r.env.epoch);
-	struct xlate_res res;
+	struct xlate_res res = {0};
 	pthread_t thread;
 
 	map(m, o.d, BASE, 0, 4096, PERM_RW);
