@@ -5,6 +5,7 @@
  */
 #include "prog.h"
 
+#include <dirent.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -48,6 +49,40 @@ static bool sleeps(pid_t tid)
 	if (f)
 		fclose(f);
 	return nr == SYS_futex;
+}
+
+static char task_state(pid_t pid, const char *task)
+{
+	char path[64], text[256] = "", *after;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%.20s/stat", (int)pid, task);
+	f = fopen(path, "r");
+	if (f) {
+		if (!fgets(text, sizeof(text), f))
+			text[0] = 0;
+		fclose(f);
+	}
+	after = strrchr(text, ')');
+	return after ? after[2] : 'X';
+}
+
+/* Every thread of it: a signal to stop takes its time. */
+static bool stopped(pid_t pid)
+{
+	char path[64];
+	struct dirent *e;
+	bool all = true;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+	dir = opendir(path);
+	assert_non_null(dir);
+	while ((e = readdir(dir)))
+		if (e->d_name[0] != '.' && !strchr("TX", task_state(pid, e->d_name)))
+			all = false;
+	closedir(dir);
+	return all;
 }
 
 static int set_eventfd(int dev, u32 index, int efd)
@@ -103,6 +138,8 @@ static void test_killed(void **state)
 	while (!(tid = w.tid))
 		sched_yield();
 	kill(daemon, SIGSTOP); /* nobody answers from now on */
+	while (!stopped(daemon))
+		sched_yield();
 	w.tid = 0;
 	while (!sleeps(tid))
 		sched_yield();
