@@ -10,6 +10,7 @@ void fixture_open(struct fixture *fx, const struct subject *subject)
 		pt_init(&fx->pt, subject->fmt, &fx->mem, &subject->fmt->test_cfgs[subject->cfg]), 0);
 	pt_gather_init(&fx->g);
 	fx->least = pt_pgsizes(&fx->pt) & -pt_pgsizes(&fx->pt);
+	fx->limited = subject->fmt->test_cfgs[subject->cfg].pgsize_bitmap;
 	fx->seed = 0x9e3779b97f4a7c15ull * (subject->cfg + 1);
 }
 

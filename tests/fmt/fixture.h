@@ -24,7 +24,8 @@ struct fixture {
 	struct mem mem;
 	struct pt pt;
 	struct pt_gather g;
-	u64 least; /* smallest leaf, bytes */
+	u64 least;   /* smallest leaf, bytes */
+	u64 limited; /* leaf sizes the configuration asks for; 0: all */
 	u64 seed;
 };
 

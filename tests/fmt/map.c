@@ -39,6 +39,20 @@ static void nothing_left(struct fixture *fx)
 		only_root_left(fx);
 }
 
+/* The sizes that the specifications name, less what the configuration cannot express. */
+static void sizes_granted(struct fixture *fx)
+{
+	const struct pt_cfg *granted = &fx->pt.cfg;
+	u64 all = fx->pt.fmt == &pt_vtdss ? 1ull << 12 | 1ull << 21 | 1ull << 30
+					  : ((1ull << 52) - 1) & ~(1ull << 39);
+
+	if (fx->pt.fmt == &pt_amdv1_mock)
+		all &= (1ull << 47) - 1; /* the highest level has no leaves */
+	all &= ~((1ull << fx->pt.fmt->granule_lg2) - 1);
+	all &= ((1ull << (granted->va_bits - 1)) - 1) & ((1ull << granted->oa_bits) - 1);
+	assert_int_equal(sizes(fx), fx->limited ? all & fx->limited : all);
+}
+
 /* One leaf of each size the format grants, at 0 where it fits and as the space's last leaf. */
 static void every_size(struct fixture *fx)
 {
@@ -290,6 +304,7 @@ static void impossible_configurations(struct fixture *fx)
 }
 
 const struct suite_test map_tests[] = {
+	{"sizes granted", sizes_granted},
 	{"every size", every_size},
 	{"refusals", refusals},
 	{"collisions", collisions},

@@ -135,7 +135,100 @@ static void few_steps(struct fixture *fx)
 	assert_int_equal(unmap(fx, 0, fx->least - 1), fx->least);
 }
 
+/* What the specifications say an item looks like, bit by bit; no function of ours computes it. */
+struct golden {
+	const struct pt_fmt *fmt;
+	u8 lg2, perm, level;
+	u64 oa, raw;
+};
+
+static const struct golden goldens[] = {
+	{&pt_vtdss, 12, PERM_R, 0, 0x12345000, 0x12345001},
+	{&pt_vtdss, 12, PERM_W, 0, 0xfffff12345000, 0xfffff12345002},
+	{&pt_vtdss, 21, PERM_RW, 1, 0x12400000, 0x12400083},
+	{&pt_vtdss, 30, PERM_RW, 2, 0x1240000000, 0x1240000083},
+	{&pt_amdv1, 12, PERM_R, 0, 0x12345000, 0x3000000012345001},
+	{&pt_amdv1, 12, PERM_W, 0, 0xfffff12345000, 0x500fffff12345001},
+	{&pt_amdv1, 13, PERM_RW, 0, 0x12344000, 0x7000000012344e01},
+	{&pt_amdv1, 16, PERM_RW, 0, 0x12340000, 0x7000000012347e01},
+	{&pt_amdv1, 20, PERM_RW, 0, 0x12300000, 0x700000001237fe01},
+	{&pt_amdv1, 21, PERM_RW, 1, 0x12400000, 0x7000000012400001},
+	{&pt_amdv1, 22, PERM_RW, 1, 0x12400000, 0x70000000125ffe01},
+	{&pt_amdv1, 29, PERM_RW, 1, 0x20000000, 0x700000002ffffe01},
+	{&pt_amdv1_mock, 11, PERM_RW, 0, 0x12345800, 0x600000002468b001},
+	{&pt_amdv1_mock, 12, PERM_RW, 0, 0x12345000, 0x600000002468ae01},
+	{&pt_amdv1_mock, 20, PERM_RW, 1, 0x12300000, 0x6000000024600001},
+};
+
+static u64 golden_table(const struct fixture *fx, const struct pt_step *step, u64 child)
+{
+	if (fx->pt.fmt == &pt_vtdss)
+		return child | 3;
+	return 0x6000000000000001 | (u64)step->level << 9 | encoded(fx, child);
+}
+
+static void layouts(struct fixture *fx)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(goldens); i++) {
+		const struct golden *g = &goldens[i];
+		u64 size = 1ull << g->lg2, iova = 3 * size;
+		struct pt_step step[STEPS_MAX];
+		unsigned nr;
+
+		if (g->fmt != fx->pt.fmt || !(pt_pgsizes(&fx->pt) & size) ||
+		    g->oa + size - 1 > fx->pt.last_oa || iova + size - 1 > fx->pt.last_iova)
+			continue;
+		assert_int_equal(map(fx, iova, g->oa, size, g->perm), 0);
+		nr = steps(fx, iova + size - 1, step);
+		assert_int_equal(nr, fx->pt.top_level - g->level + 1);
+		assert_int_equal(step[nr - 1].raw, g->raw);
+		assert_int_equal(step[nr - 1].perm, g->perm);
+		assert_int_equal(step[nr - 1].oa.v, g->oa);
+		for (unsigned n = 0; n + 1 < nr; n++)
+			assert_int_equal(step[n].raw,
+					 golden_table(fx, &step[n],
+						      step[n + 1].item.v & ~(PAGE_SIZE - 1)));
+		assert_int_equal(unmap(fx, iova, iova + size - 1), size);
+	}
+}
+
+/* Items with reserved bits or impossible sizes fault, whatever else they say. */
+static void malformed(struct fixture *fx)
+{
+	struct pt_step step[STEPS_MAX];
+	struct pt_leaf leaf;
+	unsigned nr;
+	u64 *top;
+
+	assert_int_equal(map(fx, 0, 0, fx->least, PERM_RW), 0);
+	nr = steps(fx, 0, step);
+	top = item_at(fx, step[0].item);
+	if (fx->pt.fmt == &pt_vtdss) {
+		if (fx->pt.top_level > 2) {
+			*top |= 1ull << 7; /* a leaf of 512 GiB */
+			assert_int_equal(walk(fx, 0, &leaf), -EINVAL);
+			*top = step[0].raw;
+		}
+		*item_at(fx, step[nr - 2].item) = 0x12345083; /* 2 MiB or 1 GiB, not aligned */
+		assert_int_equal(walk(fx, 0, &leaf), -EINVAL);
+		*item_at(fx, step[nr - 2].item) = step[nr - 2].raw;
+	} else {
+		*top ^= (u64)(fx->pt.top_level ^ 6) << 9; /* next level is not one below */
+		assert_int_equal(walk(fx, 0, &leaf), -EINVAL);
+		*top = step[0].raw | 1ull << 52;
+		assert_int_equal(walk(fx, 0, &leaf), -EINVAL);
+		*top = step[0].raw;
+		*item_at(fx, step[nr - 1].item) |= 7ull << 9 | 0xffffffffffull << 12;
+		assert_int_equal(walk(fx, 0, &leaf), -EINVAL);
+		*item_at(fx, step[nr - 1].item) = step[nr - 1].raw;
+	}
+	assert_int_equal(walk(fx, 0, &leaf), 0);
+	assert_int_equal(unmap(fx, 0, fx->least - 1), fx->least);
+}
+
 const struct suite_test walk_tests[] = {
+	{"layouts", layouts},
+	{"malformed items", malformed},
 	{"items matter", items_matter},
 	{"changed leaf", changed_leaf},
 	{"tables outside memory", tables_outside_memory},
