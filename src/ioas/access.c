@@ -444,8 +444,11 @@ static int copy_pages(struct pages *p, u64 byte, void *data, u64 len, unsigned f
 	return copy_by_address(p, byte, data, len, write);
 }
 
-/* The area at @it->cur, entered: an unmap of it waits until area_leave(). */
-static int enter_area(struct ioasis_ioas *ioas, struct contig *it, bool write)
+/*
+ * The area at @it->cur, entered: an unmap of it waits until area_leave(), with its pages. It takes them
+ * away from the area at once, so they are remembered here.
+ */
+static int enter_area(struct ioasis_ioas *ioas, struct contig *it, bool write, struct pages **out)
 {
 	int rc = 0;
 
@@ -456,8 +459,10 @@ static int enter_area(struct ioasis_ioas *ioas, struct contig *it, bool write)
 		rc = -EINVAL;
 	else if (!allows(it->area, write))
 		rc = -EPERM;
-	else
+	if (!rc) {
 		atomic_fetch_add(&it->area->inside, 1);
+		*out = it->area->pages;
+	}
 	rwlock_read_drop(&ioas->iova_lock);
 	return rc;
 }
@@ -467,13 +472,14 @@ static int rw_areas(struct ioasis_ioas *ioas, u64 iova, u64 last, void *data, un
 	struct contig it = {.cur = iova, .last = last};
 
 	for (;;) {
+		struct pages *p;
 		u64 n;
-		int rc = enter_area(ioas, &it, flags & ACCESS_WRITE);
+		int rc = enter_area(ioas, &it, flags & ACCESS_WRITE, &p);
 
 		if (rc)
 			return rc;
 		n = contig_last(&it) - it.cur + 1;
-		rc = copy_pages(it.area->pages, area_byte(it.area, it.cur), data, n, flags);
+		rc = copy_pages(p, area_byte(it.area, it.cur), data, n, flags);
 		area_leave(it.area);
 		if (rc)
 			return rc;
