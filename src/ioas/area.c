@@ -49,20 +49,25 @@ struct area *contig_next(struct contig *it)
 
 /* ---- copies that go on without locks ---- */
 
+#define AWAITED (1u << 31) /* in .inside: somebody sleeps until the rest is zero */
+
 void area_leave(struct area *area)
 {
 	/* The area may be freed as soon as the count is zero; waking a stale address harms nobody. */
 	_Atomic u32 *inside = &area->inside;
 
-	if (atomic_fetch_sub(inside, 1) == 1)
+	if (atomic_fetch_sub(inside, 1) == (AWAITED | 1))
 		syscall(SYS_futex, inside, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 }
 
 void area_wait_inside(struct area *area)
 {
-	u32 n;
+	u32 n = atomic_load(&area->inside);
 
-	while ((n = atomic_load(&area->inside)))
+	if (likely(!n))
+		return;
+	for (n = atomic_fetch_or(&area->inside, AWAITED) | AWAITED; n != AWAITED;
+	     n = atomic_load(&area->inside))
 		syscall(SYS_futex, &area->inside, FUTEX_WAIT_PRIVATE, n, NULL, NULL, 0);
 }
 
