@@ -12,10 +12,11 @@
 #include "base/base.h"
 #include "side.h"
 
-#define BENCH_SIDES_MAX 4
+#define BENCH_SIDES_MAX 6
 
 struct bench {
 	unsigned rounds;
+	bool quick;	   /* only to see that every row works */
 	unsigned nr_sides; /* 0 is ours */
 	const struct side *sides[BENCH_SIDES_MAX];
 };
@@ -46,6 +47,14 @@ struct row {
 	unsigned arg;
 	unsigned order; /* enum order */
 	u64 pgsizes;
+	unsigned nr;		   /* of the table of goals (docs/performance.md) */
+	double goal;		   /* what ours is to reach; 0: none of its own */
+	unsigned rounds;	   /* at most; 0: as many as all */
+	bool heavy;		   /* left out of a quick run */
+	const struct side *ours;   /* instead of the page tables' side */
+	const struct side *beside; /* a peer that no other compiler would change */
+	bool (*limit_run)(struct measure *m); /* measures the limit instead */
+	const char *machine;	   /* what `ioasis run` is to make */
 };
 
 enum order {
@@ -56,10 +65,16 @@ enum order {
 u64 now_ns(void);
 /* Add a round's time for @nr operations. */
 void sample(struct measure *m, unsigned round, u64 start_ns, double nr);
+void sample_ns(struct measure *m, unsigned round, u64 ns, double nr);
+/* A generator of our own, so that every run does the same: xorshift64. */
+u64 next_random(u64 *state);
+void shuffle(u64 *v, unsigned nr);
 /* Ends the program: a wrong result is no measurement. */
 void must_be(bool ok, const struct measure *m, const char *what);
 
 /* The families, NULL-terminated by op. */
 extern const struct row pt_rows[];
+extern const struct row space_rows[];
+extern const struct row daemon_rows[];
 
 #endif

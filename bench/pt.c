@@ -146,23 +146,6 @@ struct plan {
 	u64 len;
 };
 
-static void shuffle(u64 *v, unsigned nr)
-{
-	u64 seed = 0x2545f4914f6cdd1dull;
-
-	for (unsigned i = nr; i > 1; i--) {
-		unsigned j;
-		u64 tmp = v[i - 1];
-
-		seed ^= seed << 13;
-		seed ^= seed >> 7;
-		seed ^= seed << 17;
-		j = (unsigned)(seed % i);
-		v[i - 1] = v[j];
-		v[j] = tmp;
-	}
-}
-
 static void plan_make(struct plan *p, u64 space, u64 len, unsigned keep, enum order order)
 {
 	unsigned nr = (unsigned)(space / len);
@@ -390,38 +373,53 @@ static bool run_gib_unmap_pages(struct measure *m)
 #define OWN_SIZE(leaf_tables, levels) ((double)((leaf_tables) + (levels)) * 4096)
 
 #define ROWS(F)                                                                                    \
-	{"map 4K " F " seq", "ns", F, F, 0, 2.9, run_map, 1, SEQUENTIAL},                          \
-		{"map 4K " F " random", "ns", F, F, 0, 5.9, run_map, 1, RANDOM},                   \
-		{"unmap 4K " F " seq", "ns", F, F, 0, 1.6, run_unmap, 1, SEQUENTIAL},              \
-		{"unmap 4K " F " random", "ns", F, F, 0, 5.1, run_unmap, 1, RANDOM},               \
-		{"map 4K " F " seq, tables made", "ns", F, F, 0, 0, run_bare_map, 1, SEQUENTIAL},  \
+	{"map 4K " F " seq", "ns", F, F, 0, 2.9, run_map, 1, SEQUENTIAL, .nr = 1, .goal = 6},      \
+		{"map 4K " F " random", "ns", F, F, 0, 5.9, run_map, 1, RANDOM, .nr = 1,           \
+		 .goal = 9},                                                                       \
+		{"map 4K " F " seq, tables made", "ns", F, F, 0, 0, run_bare_map, 1, SEQUENTIAL,   \
+		 .nr = 1},                                                                         \
+		{"unmap 4K " F " seq", "ns", F, F, 0, 1.6, run_unmap, 1, SEQUENTIAL, .nr = 2,      \
+		 .goal = 6},                                                                       \
+		{"unmap 4K " F " random", "ns", F, F, 0, 5.1, run_unmap, 1, RANDOM, .nr = 2,       \
+		 .goal = 10},                                                                      \
 		{"unmap 4K " F " seq, tables freed", "ns", F, F, 0, 0, run_bare_unmap, 1,          \
-		 SEQUENTIAL},                                                                      \
-		{"map 256x4K " F, "ns", F, F, 0, 18, run_map, 256, SEQUENTIAL, PAGE_SIZE},         \
-		{"unmap 256x4K " F, "ns", F, F, 0, 18, run_unmap, 256, SEQUENTIAL, PAGE_SIZE},     \
-		{"map 1 GiB of 4K " F, "us", F, F, 0, 21, run_gib_map, 0, 0, PAGE_SIZE},           \
-		{"unmap 1 GiB of 4K " F, "us", F, F, 0, 1.5, run_gib_unmap, 0, 0, PAGE_SIZE},      \
+		 SEQUENTIAL, .nr = 2},                                                             \
+		{"map 256x4K " F, "ns", F, F, 0, 18, run_map, 256, SEQUENTIAL, PAGE_SIZE, .nr = 3, \
+		 .goal = 65},                                                                      \
+		{"unmap 256x4K " F, "ns", F, F, 0, 18, run_unmap, 256, SEQUENTIAL, PAGE_SIZE,      \
+		 .nr = 3, .goal = 65},                                                             \
+		{"map 1 GiB of 4K " F, "us", F, F, 0, 21, run_gib_map, 0, 0, PAGE_SIZE, .nr = 4,   \
+		 .goal = 110},                                                                     \
+		{"unmap 1 GiB of 4K " F, "us", F, F, 0, 1.5, run_gib_unmap, 0, 0, PAGE_SIZE,       \
+		 .nr = 4, .goal = 6},                                                              \
 		{"unmap 1 GiB of 4K " F ", page by page", "us", F, "arm", 0, 1.5,                  \
-		 run_gib_unmap_pages},                                                             \
-		{"map 64K " F, "ns", F, F, 0, 5, run_map, 16, SEQUENTIAL},                         \
-		{"unmap 64K " F, "ns", F, F, 0, 5, run_unmap, 16, SEQUENTIAL},                     \
-		{"map 2M " F, "ns", F, F, 0, 2.9, run_map, 512, SEQUENTIAL},                       \
-		{"unmap 2M " F, "ns", F, F, 0, 1.6, run_unmap, 512, SEQUENTIAL},                   \
+		 run_gib_unmap_pages, .nr = 4, .goal = 6},                                         \
+		{"map 64K " F, "ns", F, F, 0, 5, run_map, 16, SEQUENTIAL, .nr = 5, .goal = 14},    \
+		{"unmap 64K " F, "ns", F, F, 0, 5, run_unmap, 16, SEQUENTIAL, .nr = 5,             \
+		 .goal = 14},                                                                      \
+		{"map 2M " F, "ns", F, F, 0, 2.9, run_map, 512, SEQUENTIAL, .nr = 6, .goal = 7},   \
+		{"unmap 2M " F, "ns", F, F, 0, 1.6, run_unmap, 512, SEQUENTIAL, .nr = 6,           \
+		 .goal = 6},                                                                       \
 		{"iova_to_oa 4K " F " seq", "ns", F, F, 0, 2.6, run_look_up, 1, SEQUENTIAL,        \
-		 PAGE_SIZE},                                                                       \
+		 PAGE_SIZE, .nr = 7, .goal = 3.8},                                                 \
 		{"iova_to_oa 4K " F " random", "ns", F, F, 0, 4.6, run_look_up, 1, RANDOM,         \
-		 PAGE_SIZE},                                                                       \
+		 PAGE_SIZE, .nr = 7, .goal = 5.5},                                                 \
 		{"iova_to_oa 4K " F " random in 16 GiB", "ns", F, F, 0, 0, run_look_up, 16,        \
-		 RANDOM, PAGE_SIZE},                                                               \
-		{"iova_to_oa 1G " F, "ns", F, F, 0, 2.6, run_look_up, 16, RANDOM, GIB},            \
-		{"walk 4K " F " seq", "ns", F, F, 0, 2.6, run_walk, 1, SEQUENTIAL, PAGE_SIZE},     \
-		{"walk 4K " F " random", "ns", F, F, 0, 4.6, run_walk, 1, RANDOM, PAGE_SIZE},      \
-		{"dirty 1 GiB, 4K " F, "us", F, F, 0, 21, run_dirty, 0, 0, PAGE_SIZE},             \
-		{"dirty 1 GiB, 2M " F, "us", F, F, 0, 0, run_dirty, 0, 0, 2u << 20},               \
+		 RANDOM, PAGE_SIZE, .nr = 7, .goal = 45, .heavy = true},                           \
+		{"iova_to_oa 1G " F, "ns", F, F, 0, 2.6, run_look_up, 16, RANDOM, GIB, .nr = 7,    \
+		 .goal = 3.3},                                                                     \
+		{"walk 4K " F " seq", "ns", F, F, 0, 2.6, run_walk, 1, SEQUENTIAL, PAGE_SIZE,      \
+		 .nr = 7, .goal = 3.8},                                                            \
+		{"walk 4K " F " random", "ns", F, F, 0, 4.6, run_walk, 1, RANDOM, PAGE_SIZE,       \
+		 .nr = 7, .goal = 5.5},                                                            \
+		{"dirty 1 GiB, 4K " F, "us", F, F, 0, 21, run_dirty, 0, 0, PAGE_SIZE, .nr = 16,    \
+		 .goal = 60},                                                                      \
+		{"dirty 1 GiB, 2M " F, "us", F, F, 0, 0, run_dirty, 0, 0, 2u << 20, .nr = 16,      \
+		 .goal = 1},                                                                       \
 		{"tables per GiB, 4K " F, "B", F, "the format's own size", OWN_SIZE(512, 3), 0,    \
-		 run_table_bytes, 0, 0, PAGE_SIZE},                                                \
+		 run_table_bytes, 0, 0, PAGE_SIZE, .nr = 23, .goal = 1.035 * OWN_SIZE(512, 3)},    \
 		{"tables per GiB, 2M " F, "B", F, "the format's own size", OWN_SIZE(1, 2), 0,      \
-		 run_table_bytes, 0, 0, 2u << 20}
+		 run_table_bytes, 0, 0, 2u << 20, .nr = 23, .goal = 1.035 * OWN_SIZE(1, 2)}
 
 const struct row pt_rows[] = {
 	ROWS("vtdss"),

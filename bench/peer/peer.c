@@ -288,6 +288,7 @@ static u64 peer_table_bytes(void *arg)
 
 const struct side linux_side __attribute__((visibility("default"))) = {
 	.name = PEER_CC,
+	.of = "linux ",
 	.open = peer_open,
 	.close = peer_close,
 	.map = loop_map,
