@@ -336,6 +336,42 @@ static void test_bounds_of_memory(void **state)
 	pt_fini(&pt);
 }
 
+/* A leaf that reaches beyond its segment, at both ends, as only a corrupt table has one. */
+static void test_leaf_larger_than_memory(void **state)
+{
+	struct model *m = *state;
+	const u64 gib = 1ull << 30, len = 1 << 20;
+	u8 *page = mmap(NULL, 2 * len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct epoch_slot *slot = epoch_slot(&m->r.env.epoch);
+	struct xlate_res res;
+	struct seg *before, *seg;
+	struct pt pt;
+	u64 mapped, first, last;
+
+	OK(seg_add(&m->r.mem, SEG_OWN, page, len, &before));
+	OK(seg_add(&m->r.mem, SEG_OWN, page + len, len, &seg));
+	first = MODEL_IOVA + seg->base.v % gib;
+	last = first + len - 1;
+	assert_true(first > MODEL_IOVA);
+	model_pt(m, &pt, gib, 0);
+	OK(pt_map(&pt, IOVA(MODEL_IOVA), OA(align_down(seg->base.v, gib)), gib, PERM_RW, &mapped));
+	m->ops->set_context(m, MODEL_RID, &pt, 1);
+	m->ops->start(m);
+	epoch_enter(slot, NULL);
+	for (unsigned i = 0; i < 2; i++) {
+		OK(hw_xlate(&m->port, NO_PASID, IOVA(first + 5), PERM_RW, &res, NULL));
+		assert_ptr_equal(res.host, page + len + 5);
+		assert_int_equal(res.last, last);
+		FAILS(hw_xlate(&m->port, NO_PASID, IOVA(last + 1), PERM_RW, &res, NULL), EFAULT);
+		FAILS(hw_xlate(&m->port, NO_PASID, IOVA(first - 1), PERM_RW, &res, NULL), EFAULT);
+	}
+	epoch_leave(slot);
+	pt_fini(&pt);
+	seg_put(&m->r.mem, before);
+	seg_put(&m->r.mem, seg);
+	munmap(page, 2 * len);
+}
+
 static void test_device_is_gone(void **state)
 {
 	struct model *m = *state;
@@ -451,6 +487,7 @@ int main(void)
 		BOTH(test_permission_is_checked_on_hits),
 		BOTH(test_segment_goes),
 		BOTH(test_bounds_of_memory),
+		BOTH(test_leaf_larger_than_memory),
 		BOTH(test_device_is_gone),
 		BOTH(test_impossible_pasids),
 		BOTH(test_scattered_then_close),
