@@ -156,16 +156,30 @@ int PT(walk)(const struct mem *mem, oa_t root, unsigned top_level, u64 iova, str
 	return likely(rc <= 0) ? rc : walk_guarded(mem, root, top_level, iova, out);
 }
 
+/* The top as a reader without a lock may see it: root and level belong together. */
+ALWAYS_INLINE const u64 *read_top(const struct pt *pt, unsigned *top_level)
+{
+	uintptr_t top;
+
+	if (!(FMT_FEATURES & PT_FEAT_DYNAMIC_TOP)) {
+		*top_level = pt->top_level;
+		return pt->root;
+	}
+	top = atomic_load_explicit(&pt->top, memory_order_acquire);
+	*top_level = top & (TABLE_LEN - 1);
+	return (const u64 *)(top & ~(uintptr_t)(TABLE_LEN - 1));
+}
+
 static oa_t PT(iova_to_oa)(const struct pt *pt, u64 iova)
 {
-	uintptr_t top = atomic_load_explicit(&pt->top, memory_order_acquire);
-	unsigned top_level = top & (TABLE_LEN - 1);
-	struct walk w = {iova, (const u64 *)(top - top_level), 0, UINT64_MAX};
+	unsigned top_level;
+	struct walk w = {iova, read_top(pt, &top_level), 0, UINT64_MAX};
 	struct pt_leaf leaf;
 
 	if (unlikely(iova > pt->last_iova) ||
-	    (FMT_FEATURES & PT_FEAT_DYNAMIC_TOP && unlikely(beyond_top(iova, top_level))) ||
-	    unlikely(walk_from(&w, walk_pool_of(pt->mem), top_level, &leaf)))
+	    (FMT_FEATURES & PT_FEAT_DYNAMIC_TOP && unlikely(beyond_top(iova, top_level))))
+		return OA_NONE;
+	if (unlikely(walk_from(&w, walk_pool_of(pt->mem), top_level, &leaf)))
 		return OA_NONE;
 	return leaf.oa;
 }
