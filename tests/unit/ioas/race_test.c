@@ -11,10 +11,11 @@
 #include <stdlib.h>
 
 #define BASE	  0x10000000ull
-#define NR_SLOTS  16u
-#define NR_ROUNDS 60u
+#define NR_SLOTS  8u
+#define NR_ROUNDS 150u
 #define NR_REACHED 20u
 #define NR_UNMAP  2u
+#define CLOSED	  0x600du
 
 struct race {
 	struct rig *r;
@@ -47,6 +48,9 @@ static bool write_word(struct rig *r, unsigned dev, u64 iova, u32 value)
 
 	epoch_enter(slot, NULL);
 	there = !hw_xlate(&r->idev[dev].port, NO_PASID, IOVA(iova), PERM_W, &res, &fault);
+	/* A slow device: an unmap that does not wait for it is found out. */
+	for (volatile unsigned k = 0; there && k < 1000; k++)
+		;
 	if (there)
 		__atomic_store_n((u32 *)res.host, value, __ATOMIC_RELAXED);
 	epoch_leave(slot);
@@ -77,6 +81,7 @@ static void *map_thread(void *arg)
 {
 	struct unmapper *u = arg;
 	struct race *x = u->x;
+	bool closed[NR_SLOTS] = {0};
 	u64 seed = 77 + u->nr;
 
 	/* DMA that never got anywhere would prove nothing: go on until it did. */
@@ -85,15 +90,16 @@ static void *map_thread(void *arg)
 		struct ioasis_ioas *ioas = x->ioas[rnd(&seed) & 1];
 		u32 *word = slot_word(x, slot);
 
+		/* Nobody reached it since the last unmap returned. */
+		if (closed[slot] && __atomic_load_n(word, __ATOMIC_RELAXED) != CLOSED)
+			abort();
 		assert_int_equal(rig_map(x->r, ioas, word, PAGE_SIZE, slot_iova(slot)), 0);
-		for (unsigned k = 0; k < 20 && __atomic_load_n(word, __ATOMIC_RELAXED) == 0x600d;
+		for (unsigned k = 0; k < 20 && __atomic_load_n(word, __ATOMIC_RELAXED) == CLOSED;
 		     k++)
 			sched_yield();
 		assert_int_equal(rig_unmap(ioas, slot_iova(slot), PAGE_SIZE), 0);
-		__atomic_store_n(word, 0x600d, __ATOMIC_RELAXED);
-		for (unsigned k = 0; k < 50; k++)
-			if (__atomic_load_n(word, __ATOMIC_RELAXED) != 0x600d)
-				abort();
+		__atomic_store_n(word, CLOSED, __ATOMIC_RELAXED);
+		closed[slot] = true;
 	}
 	return NULL;
 }
