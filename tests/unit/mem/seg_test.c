@@ -175,18 +175,57 @@ static void readers_never_meet_a_freed_segment(void **state)
 	byte = 0x42;
 	for (int i = 0; i < 2; i++)
 		pthread_create(&t[i], NULL, read_on, &r);
-	for (int i = 0; i < 3000; i++) {
+	for (int i = 0; i < 150; i++) {
 		struct seg *seg = add(r.f, i % 2 ? PAGE_SIZE : GIB);
 		u64 before = atomic_load(&r.found);
 
 		atomic_store(&r.oa, seg->base.v);
-		while (i % 100 == 0 && atomic_load(&r.found) == before)
+		while (i % 30 == 0 && atomic_load(&r.found) == before)
 			sched_yield();
 		seg_put(&r.f->mem, seg);
 	}
 	atomic_store(&r.stop, true);
 	for (int i = 0; i < 2; i++)
 		pthread_join(t[i], NULL);
+}
+
+struct putter {
+	struct fixture *f;
+	struct seg *seg;
+	_Atomic bool done;
+};
+
+static void *put_last(void *arg)
+{
+	struct putter *p = arg;
+
+	seg_put(&p->f->mem, p->seg);
+	atomic_store(&p->done, true);
+	return NULL;
+}
+
+static void the_last_put_waits_for_who_found_it(void **state)
+{
+	struct fixture *f = *state;
+	struct putter p = {.f = f, .seg = add(f, PAGE_SIZE)};
+	struct epoch_slot *slot = epoch_slot(&f->env.epoch);
+	oa_t oa = p.seg->base;
+	u64 gen = atomic_load(&f->mem.generation);
+	pthread_t t;
+
+	epoch_enter(slot, NULL);
+	assert_ptr_equal(seg_find(&f->mem, oa), p.seg);
+	pthread_create(&t, NULL, put_last, &p);
+	while (atomic_load(&f->mem.generation) == gen)
+		sched_yield();
+	assert_null(seg_find(&f->mem, oa)); /* nobody finds it any more */
+	for (int i = 0; i < 500; i++) {
+		assert_false(atomic_load(&p.done));
+		sched_yield();
+	}
+	assert_int_equal(p.seg->len, PAGE_SIZE);
+	epoch_leave(slot);
+	pthread_join(t, NULL);
 }
 
 struct waiter {
@@ -274,7 +313,7 @@ static void a_stream_of_holds_starves_no_one(void **state)
 		pthread_create(&t[i], NULL, hold_on, &w);
 	while (atomic_load(&seg->nr_holds) < 2)
 		sched_yield();
-	for (int i = 0; i < 200; i++)
+	for (int i = 0; i < 20; i++)
 		seg_quiesce(seg, seg->base, PAGE_SIZE);
 	atomic_store(&w.done, true);
 	for (int i = 0; i < 2; i++)
@@ -310,6 +349,7 @@ int main(void)
 		TEST(oa_space_ends),
 		TEST(a_failed_allocation_leaves_nothing),
 		TEST(readers_never_meet_a_freed_segment),
+		TEST(the_last_put_waits_for_who_found_it),
 		TEST(a_quiesce_waits_for_what_overlaps_only),
 		TEST(a_quiesce_does_not_wait_for_later_holds),
 		TEST(a_stream_of_holds_starves_no_one),
