@@ -4,6 +4,7 @@
 #include "mem/proc.h"
 
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -11,9 +12,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define CAP_IPC_LOCK_BIT     14
-#define CAP_SYS_RESOURCE_BIT 24
-#define COPY_MAX	     (1ull << 30) /* below what one system call moves at most */
+#define COPY_MAX (1ull << 30) /* below what one system call moves at most */
 
 static int proc_open(pid_t pid, const char *what, int flags)
 {
@@ -346,21 +345,41 @@ u64 mm_memlock(struct mm *mm)
 	return bytes;
 }
 
+/* One system call: every MAP asks. A task's capabilities are no secret, so no right is needed. */
+static int task_caps(pid_t tid, u64 *out)
+{
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3, .pid = tid};
+	struct __user_cap_data_struct caps[2];
+
+	if (syscall(SYS_capget, &head, caps))
+		return -errno;
+	*out = caps[0].effective | (u64)caps[1].effective << 32;
+	return 0;
+}
+
+int task_may_lock(pid_t tid, bool *out)
+{
+	u64 caps = 0;
+	int rc = task_caps(tid, &caps);
+
+	if (!rc)
+		*out = caps >> CAP_IPC_LOCK & 1;
+	return rc;
+}
+
 int mm_rights(struct mm *mm, struct mm_rights *out)
 {
-	char line[128];
-	u64 caps;
+	u64 caps = 0;
 	int rc;
 
-	rc = proc_line(mm->self ? getpid() : mm->pid, "status", "CapEff:", line);
+	rc = task_caps(mm->self ? getpid() : mm->pid, &caps);
 	if (rc)
 		return rc;
-	caps = strtoull(line, NULL, 16);
 	if (!mm_alive(mm))
 		return -ESRCH;
 	*out = (struct mm_rights){
-		.cap_ipc_lock = caps >> CAP_IPC_LOCK_BIT & 1,
-		.cap_sys_resource = caps >> CAP_SYS_RESOURCE_BIT & 1,
+		.cap_ipc_lock = caps >> CAP_IPC_LOCK & 1,
+		.cap_sys_resource = caps >> CAP_SYS_RESOURCE & 1,
 		.memlock_bytes = mm_memlock(mm),
 	};
 	return 0;

@@ -68,6 +68,8 @@ struct mm_rights {
 	u64 memlock_bytes; /* UINT64_MAX: unlimited */
 };
 int mm_rights(struct mm *mm, struct mm_rights *out) MUST_CHECK;
+/* Does the task (thread) have CAP_IPC_LOCK now? Return: 0; -ESRCH. */
+int task_may_lock(pid_t tid, bool *out) MUST_CHECK;
 
 /* Pages that every client of @uid together has charged in ACCOUNT_USER mode. */
 u64 mm_user_locked(struct mem *mem, uid_t uid);

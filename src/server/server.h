@@ -122,6 +122,10 @@ struct chan {
 	alignas(CACHELINE) _Atomic u32 server_sleeps;
 	alignas(CACHELINE) _Atomic u32 client_sleeps;
 	_Atomic u32 dead; /* the daemon is gone */
+	/* Where each side ran last: watching the word is no use when both need the same processor.
+	 */
+	_Atomic s32 client_cpu;
+	_Atomic s32 server_cpu;
 	alignas(CACHELINE) struct chan_req req;
 	alignas(CACHELINE) struct chan_reply reply;
 	alignas(CACHELINE) struct chan_sub sub;

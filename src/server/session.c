@@ -5,7 +5,9 @@
 #include "server/daemon.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <linux/futex.h>
+#include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -38,9 +40,14 @@ bool session_wait(struct session *ss, u32 wanted)
 {
 	struct chan *ch = ss->chan;
 	bool reached = false;
+	unsigned spin = ss->spin;
+	int cpu = sched_getcpu();
 	u32 state;
 
-	for (unsigned i = 0; i < ss->spin; i++) {
+	atomic_store_explicit(&ch->server_cpu, cpu, memory_order_relaxed);
+	if (cpu == atomic_load_explicit(&ch->client_cpu, memory_order_relaxed))
+		spin = 0;
+	for (unsigned i = 0; i < spin; i++) {
 		if (atomic_load_explicit(&ch->state, memory_order_acquire) == wanted)
 			return true;
 		cpu_relax();
@@ -194,6 +201,15 @@ static int start_worker(struct session *ss)
 	return rc;
 }
 
+/* Its capabilities are the thread's: it must be one of the process that connected. */
+static bool is_thread_of(pid_t tid, pid_t pid)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d", (int)pid, (int)tid);
+	return !access(path, F_OK);
+}
+
 static int session_setup(struct session *ss, const struct chan_hello *hello, pid_t pid)
 {
 	struct chan_welcome w = {.flags = ss->server->wants_shared ? CHAN_WANTS_SHARED : 0};
@@ -201,6 +217,8 @@ static int session_setup(struct session *ss, const struct chan_hello *hello, pid
 
 	if (hello->magic != CHAN_MAGIC || hello->version != CHAN_VERSION)
 		return -EPROTO;
+	if (!is_thread_of(hello->tid, pid))
+		return -ESRCH;
 	rc = client_hello(ss->server, hello->cookie, pid, &ss->client);
 	if (!rc)
 		rc = make_channel(ss);

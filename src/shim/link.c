@@ -9,6 +9,7 @@
 #include "shim/shim.h"
 
 #include <linux/futex.h>
+#include <sched.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/socket.h>
@@ -240,9 +241,14 @@ static u32 wait_answer(struct link *l)
 {
 	const struct timespec nap = {.tv_nsec = NAP_NS};
 	struct chan *ch = l->ch;
+	unsigned spin = shim.spin;
+	int cpu = sched_getcpu();
 	u32 state;
 
-	for (unsigned i = 0; i < shim.spin; i++) {
+	atomic_store_explicit(&ch->client_cpu, cpu, memory_order_relaxed);
+	if (cpu == atomic_load_explicit(&ch->server_cpu, memory_order_relaxed))
+		spin = 0;
+	for (unsigned i = 0; i < spin; i++) {
 		state = atomic_load_explicit(&ch->state, memory_order_acquire);
 		if (is_answer(state))
 			return state;

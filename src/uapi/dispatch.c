@@ -157,12 +157,12 @@ int req_get_hwpt(struct req *req, u32 id, struct hwpt **out)
 
 int req_account_mode(struct req *req, enum account_mode *out)
 {
-	struct mm_rights rights;
-	int rc = mm_rights(req->c->mm, &rights);
+	bool may_lock;
+	int rc = task_may_lock(req->c->tid, &may_lock);
 
 	if (rc)
 		return rc;
-	*out = rights.cap_ipc_lock ? ACCOUNT_NONE : ACCOUNT_USER;
+	*out = may_lock ? ACCOUNT_NONE : ACCOUNT_USER;
 	return 0;
 }
 
