@@ -689,6 +689,7 @@ static void ioat_describe(struct pci_dev *dev, json_t *out)
 
 	lock_take(&io->dev->lock);
 	json_put(out, "status", json_string(names[io->status]));
+	json_put(out, "stopping", json_boolean(atomic_load(&io->stop) != STOP_NONE));
 	json_put(out, "chanerr", json_hex(io->chanerr));
 	json_put(out, "dmacount", json_integer(io->dmacount));
 	json_put(out, "completed", json_hex(io->completed));

@@ -28,10 +28,12 @@ void fake_bus_copy(void *to, const void *from, size_t len)
 
 static int check(u64 iova, size_t len, enum perm perm)
 {
-	atomic_fetch_add(&bus.nr_waiting, 1);
-	while (atomic_load(&bus.hold))
-		sched_yield();
-	atomic_fetch_sub(&bus.nr_waiting, 1);
+	if (iova >= bus.hold_at) {
+		atomic_fetch_add(&bus.nr_waiting, 1);
+		while (atomic_load(&bus.hold))
+			sched_yield();
+		atomic_fetch_sub(&bus.nr_waiting, 1);
+	}
 	if (iova >= BUS_LEN || len > BUS_LEN - iova)
 		goto refused;
 	for (u64 at = iova; at < iova + len; at = (at | (PAGE_SIZE - 1)) + 1)
@@ -55,6 +57,8 @@ int dma_read(const struct dma_req *req, void *to, size_t len, struct xlate_fault
 int dma_write(const struct dma_req *req, const void *from, size_t len, struct xlate_fault *fault)
 {
 	bus.nr_writes++;
+	if (bus.on_write)
+		bus.on_write(req->iova.v, from, len);
 	if (check(req->iova.v, len, PERM_W))
 		return -EFAULT;
 	fake_bus_copy(bus.mem + req->iova.v, from, len);

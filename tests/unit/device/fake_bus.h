@@ -16,8 +16,10 @@ struct fake_bus {
 	u8 perm[BUS_PAGES]; /* enum perm */
 	bool direct;	    /* dma_span() works */
 	_Atomic u64 nr_reads, nr_writes, nr_refused;
-	_Atomic bool hold; /* every access waits until it is false again */
+	_Atomic bool hold; /* accesses from hold_at on wait until it is false again */
+	u64 hold_at;
 	_Atomic u64 nr_waiting;
+	void (*on_write)(u64 iova, const void *from, size_t len); /* before it lands */
 };
 extern struct fake_bus bus;
 

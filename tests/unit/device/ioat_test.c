@@ -421,6 +421,78 @@ static void hanging_access(void **state)
 	wait_status(r, IOAT_STS_DONE);
 }
 
+static bool stopping(struct rig *r)
+{
+	json_t *o = json_object();
+	bool is;
+
+	r->dev->model->describe(r->dev, o);
+	is = json_is_true(json_object_get(o, "stopping"));
+	json_decref(o);
+	return is;
+}
+
+/* A reset does not wait for the rest of a long transfer. */
+static void reset_in_the_middle(void **state)
+{
+	struct rig *r = *state;
+	pthread_t t;
+
+	bus.direct = false;
+	for (unsigned fill = 0; fill < 2; fill++) {
+		memset(bus.mem + DST, 0xee, 0x100000);
+		arm(r);
+		make_ring(1, 1u << 20);
+		desc(0)->ctl = fill << IOAT_DESC_OP_SHIFT;
+		bus.hold_at = DST;
+		bus.hold = true;
+		store(r, IOAT_DMACOUNT, 1, 2);
+		while (!bus.nr_waiting)
+			sched_yield();
+		assert_int_equal(pthread_create(&t, NULL, reset_other, r), 0);
+		while (!stopping(r))
+			sched_yield();
+		bus.hold = false;
+		pthread_join(t, NULL);
+		assert_int_equal(bus.mem[DST + PCI_COPY_MAX], 0xee);
+		assert_int_equal(load(r, IOAT_CHANSTS, 8), IOAT_STS_HALTED);
+	}
+}
+
+static struct rig *watched;
+static unsigned nr_completions;
+
+/* Whoever sees a completion in memory reads registers that agree with it. */
+static void check_completion(u64 iova, const void *from, size_t len)
+{
+	u64 v;
+
+	if (iova != COMPL)
+		return;
+	memcpy(&v, from, 8);
+	if (load(watched, IOAT_CHANSTS, 8) != v)
+		abort();
+	if ((v & IOAT_STS_MASK) == IOAT_STS_HALTED && !load(watched, IOAT_CHANERR, 4))
+		abort();
+	nr_completions++;
+}
+
+static void page_before_completion(void **state)
+{
+	struct rig *r = *state;
+
+	watched = r;
+	nr_completions = 0;
+	bus.on_write = check_completion;
+	arm(r);
+	make_ring(4, 64);
+	desc(3)->size = 0;
+	store(r, IOAT_DMACOUNT, 4, 2);
+	wait_status(r, IOAT_STS_HALTED);
+	store(r, IOAT_CHANCMD, IOAT_CMD_SUSPEND, 1);
+	assert_int_equal(nr_completions, 4);
+}
+
 static u64 drain(int fd)
 {
 	u64 v = 0;
@@ -564,6 +636,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(identity), T(copies), T(counts_wrap), T(fill_and_null), T(chain_and_append),
 		T(errors), T(chain_errors), T(suspend_resume), T(endless), T(hanging_access),
+		T(reset_in_the_middle), T(page_before_completion),
 		T(interrupts), T(stores_of_any_shape), T(page_is_output), T(out_of_memory),
 	};
 

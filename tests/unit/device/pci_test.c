@@ -106,7 +106,8 @@ static void command(void **state)
 
 	assert_false(r->dev->bus_master);
 	assert_int_equal(pci_dma_read(r->dev, 0, &byte, 1), -EFAULT);
-	assert_int_equal(bus.nr_reads, 0); /* refused before the bus */
+	assert_int_equal(pci_dma_write(r->dev, 0, &byte, 1), -EFAULT);
+	assert_int_equal(bus.nr_reads + bus.nr_writes, 0); /* refused before the bus */
 	cfg_write(r, 4, 0xffff, 2);
 	assert_int_equal(cfg(r, 4, 2), 0x0546);
 	assert_true(r->dev->bus_master);

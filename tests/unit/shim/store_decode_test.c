@@ -52,6 +52,7 @@ G(mov_iq, "movq $-2, 8(%rdi)");
 G(mov_sib, "mov %eax, 8(%rdi,%rcx,4)");
 G(mov_unaligned, "mov %rax, 3(%rdi)");
 G(mov_addr32, "mov %eax, (%edi)");
+G(mov_addr32_wraps, "mov %eax, 8(%edi,%ecx,4)");
 G(movnti_l, "movnti %eax, 8(%rdi)");
 G(movnti_q, "movnti %rax, 8(%rdi)");
 G(movbe_w, "movbe %ax, 8(%rdi)");
@@ -150,7 +151,7 @@ static const struct form {
 #define F(n) {#n, n, ANY, false}
 #define S(n) {#n, n, ANY, true}
 	F(mov_b), F(mov_ah), F(mov_bh), F(mov_w), F(mov_l), F(mov_q), F(mov_r8b), F(mov_sil),
-	F(mov_ib), F(mov_iw), F(mov_il), F(mov_iq), F(mov_sib), F(mov_unaligned), F(mov_addr32),
+	F(mov_ib), F(mov_iw), F(mov_il), F(mov_iq), F(mov_sib), F(mov_unaligned), F(mov_addr32), F(mov_addr32_wraps),
 	F(movnti_l), F(movnti_q), {"movbe_w", movbe_w, MOVBE}, {"movbe_l", movbe_l, MOVBE},
 	{"movbe_q", movbe_q, MOVBE}, F(and_l), F(and_ib), F(or_iq), F(or_iw), F(xor_l), F(add_b),
 	F(add_w), F(add_l), F(add_q), F(add_ib), F(adc_l), F(adc_q), F(adc_il), F(sub_l), F(sub_q),
@@ -191,7 +192,7 @@ static bool can(enum need need)
 /* The trapped mapping, its writable twin, and what the handler saw. */
 static struct {
 	u8 *ro, *rw, *plain;
-	u64 lo, hi;
+	u64 lo, hi, hole;
 	unsigned nr_traps;
 	int rc;
 	sigjmp_buf refused;
@@ -204,6 +205,8 @@ static void on_segv(int sig, siginfo_t *si, void *arg)
 	ucontext_t *uc = arg;
 	struct store s;
 
+	if ((u64)si->si_addr == t.hole)
+		siglongjmp(t.refused, 2);
 	if ((u8 *)si->si_addr < t.ro || (u8 *)si->si_addr >= t.ro + AREA)
 		_exit(99);
 	t.nr_traps++;
@@ -270,6 +273,12 @@ static void run_form(const struct form *f, u64 *seed)
 	got = want;
 	want.rdi = (u64)t.plain + 1024;
 	got.rdi = (u64)t.ro + 1024;
+	if (f->run == mov_addr32_wraps)
+		want.rcx = got.rcx = (rnd(seed) << 32) | 0xffffffff;
+	if (f->run == mov_addr32 || f->run == mov_addr32_wraps) { /* the upper half does not count */
+		want.rdi |= 0xdeadull << 32;
+		got.rdi |= 0xdeadull << 32;
+	}
 	t.nr_traps = 0;
 	f->run(&want);
 	if (sigsetjmp(t.refused, 1))
@@ -357,6 +366,31 @@ static void bounds(void **state)
 	t.hi = t.lo + AREA;
 }
 
+/* A source that ends in the middle: what comes before is stored, the program gets its own fault. */
+static void source_ends(void **state)
+{
+	u8 *src = mmap(NULL, 2 * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct regs r = {.rdi = (u64)t.ro + 64, .rsi = (u64)src + PAGE_SIZE - 20, .rcx = 40};
+
+	catch_stores();
+	assert_ptr_not_equal(src, MAP_FAILED);
+	assert_int_equal(munmap(src + PAGE_SIZE, PAGE_SIZE), 0);
+	memset(src, 0x44, PAGE_SIZE);
+	memset(t.rw, 0x33, AREA);
+	t.hole = (u64)src + PAGE_SIZE;
+	switch (sigsetjmp(t.refused, 1)) {
+	case 0:
+		rep_movsb(&r);
+		fail_msg("nothing happened");
+	case 1:
+		fail_msg("refused");
+	}
+	t.hole = 0;
+	assert_int_equal(t.rw[64 + 19], 0x44);
+	assert_int_equal(t.rw[64 + 20], 0x33);
+	munmap(src, PAGE_SIZE);
+}
+
 /* An instruction at the end of the last page of code is not read past. */
 static void at_the_end_of_code(void **state)
 {
@@ -388,6 +422,7 @@ int main(void)
 		cmocka_unit_test(every_form),
 		cmocka_unit_test(refused),
 		cmocka_unit_test(bounds),
+		cmocka_unit_test(source_ends),
 		cmocka_unit_test(at_the_end_of_code),
 	};
 
