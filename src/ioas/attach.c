@@ -242,7 +242,8 @@ struct change {
 	struct bound_dev *dev;
 	pasid_t pasid;
 	bool replace;
-	struct hwpt *old; /* to be dropped after every lock */
+	struct hwpt *old;  /* to be dropped after every lock */
+	struct hwpt *made; /* likewise: its maker's hold */
 };
 
 static int change_to(struct change *c, struct hwpt *hwpt)
@@ -299,23 +300,24 @@ static int try_existing(struct change *c, struct ioasis_ioas *ioas, u32 *out_id)
 
 static int make_one(struct change *c, struct ioasis_ioas *ioas, u32 *out_id)
 {
-	const struct hwpt_args none = {0};
+	const struct hwpt_args args = {.auto_made = true};
 	struct hwpt *hwpt;
 	int rc;
 
-	rc = hwpt_new(c->dev, ioas, &none, c->replace ? NULL : &c->pasid, &hwpt);
+	rc = hwpt_new(c->dev, ioas, &args, c->replace ? NULL : &c->pasid, &hwpt);
 	if (rc)
 		return rc;
 	if (c->replace) {
 		rc = change_to(c, hwpt);
 		if (rc) {
+			obj_drop(&hwpt->obj);
 			obj_abort_filled(&hwpt->obj);
 			return rc;
 		}
 	}
-	hwpt->auto_made = true;
 	*out_id = hwpt->obj.id;
 	obj_publish(&hwpt->obj);
+	c->made = hwpt;
 	return 0;
 }
 
@@ -352,6 +354,8 @@ static int change_pt(struct change *c, u32 *inout_pt_id)
 	obj_put(pt);
 	if (c->old)
 		hwpt_drop(c->old);
+	if (c->made)
+		hwpt_drop(c->made);
 	return rc;
 }
 

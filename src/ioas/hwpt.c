@@ -144,10 +144,17 @@ int hwpt_new(struct bound_dev *dev, struct ioasis_ioas *ioas, const struct hwpt_
 	if (dev->enforce_coherency)
 		hwpt->domain->cache_coherent = true;
 	hwpt->enforce_coherency = hwpt->domain->cache_coherent;
+	/*
+	 * Once it is attached another thread may detach it again, and would be the last to drop it: the
+	 * maker holds it until it is published.
+	 */
+	hwpt->auto_made = args->auto_made;
+	if (hwpt->auto_made)
+		obj_hold(obj);
 	if (attach) {
 		rc = hwpt_attach(hwpt, dev, *attach);
 		if (rc)
-			goto undo_obj;
+			goto undo_hold;
 	}
 	rc = ioas_add_hwpt(ioas, hwpt);
 	if (rc)
@@ -159,6 +166,9 @@ int hwpt_new(struct bound_dev *dev, struct ioasis_ioas *ioas, const struct hwpt_
 undo_attach:
 	if (attach)
 		dev_detach(dev, *attach);
+undo_hold:
+	if (hwpt->auto_made)
+		obj_drop(obj);
 undo_obj:
 	obj_abort_filled(obj);
 	return rc;

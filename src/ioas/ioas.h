@@ -228,6 +228,7 @@ struct hwpt_args {
 	u32 pt_id;   /* an IOAS, or a HWPT to nest in */
 	u32 flags;   /* enum hwpt_flags (hwpt/hwpt.h) */
 	u32 fault_id;
+	bool auto_made; /* ioas/ only: by an attach, which holds it until it is published */
 	const struct driver_data *data; /* NULL: data_len is 0 */
 };
 /**
