@@ -15,10 +15,11 @@ static bool entry_is_live(struct hw_iommu *hw, const struct iotlb_entry *e)
 	u64 tag = atomic_load(&e->tag);
 	u32 meta = atomic_load(&e->meta);
 
-	return tag && atomic_load(&e->gen) ==
-		      atomic_load(&hw->gens.did[iotlb_tag_did(tag) % IOTLB_DID_BUCKETS]) +
-			      atomic_load(&hw->gens.bucket[meta >> 8 & (2 * IOTLB_BUCKETS - 1)]) +
-			      atomic_load(&hw->mem->generation);
+	return tag &&
+	       atomic_load(&e->gen) ==
+		       atomic_load(&hw->gens.did[iotlb_tag_did(tag) % IOTLB_DID_BUCKETS]) +
+			       atomic_load(&hw->gens.bucket[meta >> 8 & (2 * IOTLB_BUCKETS - 1)]) +
+			       atomic_load(&hw->mem->generation);
 }
 
 static json_t *describe_entry(const struct iotlb_entry *e)
@@ -68,7 +69,7 @@ void hw_describe_ports(struct hw_iommu *hw, json_t *out)
 	struct list *p;
 
 	lock_take(&hw->lock);
-	list_for_each(p, &hw->ports)
+	list_for_each (p, &hw->ports)
 		json_array_append_new(ports,
 				      describe_port(hw, list_entry(p, struct hw_port, node)));
 	lock_drop(&hw->lock);
@@ -99,7 +100,7 @@ void hw_explain_cached(struct hw_iommu *hw, rid_t rid, pasid_t pasid, iova_t iov
 	struct list *p;
 
 	lock_take(&hw->lock);
-	list_for_each(p, &hw->ports) {
+	list_for_each (p, &hw->ports) {
 		struct hw_port *port = list_entry(p, struct hw_port, node);
 
 		if (port->rid.v == rid.v)
@@ -133,9 +134,9 @@ void hw_explain_steps(struct hw_iommu *hw, const struct pt_fmt *fmt, const struc
 {
 	struct pt_step steps[8];
 	json_t *levels = json_array();
-	unsigned nr = iova.v > ctx->last ? 0 :
-		      fmt->steps(hw->mem, ctx->root, ctx->top_level, iova.v, steps,
-				 ARRAY_SIZE(steps));
+	unsigned nr = iova.v > ctx->last ? 0
+					 : fmt->steps(hw->mem, ctx->root, ctx->top_level, iova.v,
+						      steps, ARRAY_SIZE(steps));
 
 	for (unsigned i = 0; i < nr; i++)
 		json_array_append_new(levels, describe_step(&steps[i]));
@@ -146,6 +147,7 @@ void hw_explain_steps(struct hw_iommu *hw, const struct pt_fmt *fmt, const struc
 		struct seg *seg = seg_find(hw->mem, OA(oa));
 
 		json_put(out, "oa", json_hex(oa));
-		json_put(out, "provider", seg ? json_string(seg_kind_name(seg->kind)) : json_null());
+		json_put(out, "provider",
+			 seg ? json_string(seg_kind_name(seg->kind)) : json_null());
 	}
 }

@@ -2,18 +2,20 @@
 /*
  * hw: IOMMU hardware models. The room's one door.
  *
- * A model is the IOMMU: it reads tables from memory in the hardware's own layout, consumes a command
- * queue, caches translations and records faults. Software (src/iommu) programs it only through
- * registers, tables in memory and commands, as a kernel's driver does; forgetting an invalidation
- * really matters. Out of reset a model blocks every DMA; translation never falls through to identity.
+ * A model is the IOMMU: it reads tables from memory in the hardware's own layout, consumes a
+ * command queue, caches translations and records faults. Software (src/iommu) programs it only
+ * through registers, tables in memory and commands, as a kernel's driver does; forgetting an
+ * invalidation really matters. Out of reset a model blocks every DMA; translation never falls
+ * through to identity.
  *
  * A device is behind a model through a *port*: its requester id and its caches. Every function that
  * translates is called inside an epoch of scope "any".
  *
- * A request goes: context (what the tables say about RID and PASID: domain id and root; cached in the
- * port) -> IOTLB entry -> walk of the page tables. Each cache is used until a command drops it.
+ * A request goes: context (what the tables say about RID and PASID: domain id and root; cached in
+ * the port) -> IOTLB entry -> walk of the page tables. Each cache is used until a command drops it.
  *
- * Files: port.c (ports, contexts, misses), iotlb.c (filling, invalidating), vtd*.c, mock*.c (models).
+ * Files: port.c (ports, contexts, misses), iotlb.c (filling, invalidating), vtd*.c, mock*.c
+ * (models).
  */
 #ifndef IOASIS_SRC_HW_HW_H
 #define IOASIS_SRC_HW_HW_H
@@ -47,9 +49,9 @@ struct xlate_fault {
 
 /* What a translation yields: valid until the epoch is left. */
 struct xlate_res {
-	oa_t oa;	 /* of the IOVA asked for */
-	u64 last;	 /* last IOVA that continues contiguously with the same rights */
-	u8 *host;	 /* of the IOVA asked for; NULL: remote memory, go through seg */
+	oa_t oa;  /* of the IOVA asked for */
+	u64 last; /* last IOVA that continues contiguously with the same rights */
+	u8 *host; /* of the IOVA asked for; NULL: remote memory, go through seg */
 	struct seg *seg;
 	u8 perm;
 };
@@ -75,8 +77,8 @@ struct hw_ops {
 	/* Read the tables. Return: 0 and *out; -EFAULT and .reason, .code, .quiet of *fault. */
 	int (*context)(struct hw_iommu *hw, rid_t rid, pasid_t pasid, struct hw_context *out,
 		       struct xlate_fault *fault);
-	/* One uncached translation, permission checked, dirty bit set. out->perm is what may be cached.
-	 * Return: 0; -EFAULT and .reason, .code of *fault. */
+	/* One uncached translation, permission checked, dirty bit set. out->perm is what may be
+	 * cached. Return: 0; -EFAULT and .reason, .code of *fault. */
 	int (*walk)(struct hw_iommu *hw, const struct hw_context *ctx, iova_t iova, enum perm perm,
 		    struct pt_leaf *out, struct xlate_fault *fault);
 	/* Latch a fault as the hardware does and raise the interrupt. */
@@ -99,8 +101,8 @@ struct hw_iommu {
 	/* The interrupt line, set by the driver; called with no lock of hw held. */
 	void (*irq)(void *arg);
 	void *irq_arg;
-	struct lock lock;  /* RANK_HW: registers and queue consumption */
-	struct list ports; /* GUARDED_BY(lock) */
+	struct lock lock;	/* RANK_HW: registers and queue consumption */
+	struct list ports;	/* GUARDED_BY(lock) */
 	struct iova_range hole; /* never translated, whatever the tables say; start > last: none */
 	_Atomic u64 nr_faults;
 	struct iotlb_gens gens;
@@ -120,10 +122,11 @@ struct hw_port {
 	/* What a hit reads besides its entry. */
 	alignas(CACHELINE) struct iotlb_gens *gens;
 	_Atomic u64 *mem_gen;
-	_Atomic u8 granule;  /* log2, of the last entry used: tried first */
-	_Atomic bool gone;   /* device removed: every DMA faults with XLATE_NO_DEVICE */
+	_Atomic u8 granule;   /* log2, of the last entry used: tried first */
+	_Atomic bool gone;    /* device removed: every DMA faults with XLATE_NO_DEVICE */
 	_Atomic u32 granules; /* which leaf sizes ever had entries: bits by log2 */
-	_Atomic u64 nr_hits; /* lost counts are possible when threads share a port: no RMW on a hit */
+	_Atomic u64
+		nr_hits; /* lost counts are possible when threads share a port: no RMW on a hit */
 	_Atomic u64 nr_walks;
 	_Atomic u64 fills_from; /* nr_hits when the streak began */
 	_Atomic u32 streak;	/* walks since then: a long one means that entries do not help */
@@ -168,8 +171,8 @@ ALWAYS_INLINE bool iotlb_hit(const struct hw_port *port, const struct iotlb_entr
 	u64 oa = IOTLB_READ(oa);
 	u64 now;
 
-	if (unlikely(off > span || IOTLB_READ(tag) != tag ||
-		     !iotlb_tag_is(tag, pasid) || (meta & (u32)perm) != (u32)perm))
+	if (unlikely(off > span || IOTLB_READ(tag) != tag || !iotlb_tag_is(tag, pasid) ||
+		     (meta & (u32)perm) != (u32)perm))
 		return false;
 	now = atomic_load_explicit(&port->gens->did[iotlb_tag_did(tag) % IOTLB_DID_BUCKETS],
 				   memory_order_acquire);

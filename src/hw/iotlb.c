@@ -4,7 +4,8 @@
  */
 #include "hw/hw.h"
 
-/* The only writer holds hw->lock; release, so that who sees it sees the tables it was told about. */
+/* The only writer holds hw->lock; release, so that who sees it sees the tables it was told about.
+ */
 static void bump(_Atomic u64 *gen)
 {
 	atomic_store_explicit(gen, atomic_load_explicit(gen, memory_order_relaxed) + 1,
@@ -31,8 +32,9 @@ static void drop_buckets(struct hw_iommu *hw, u32 did, struct iova_range r, unsi
 }
 
 /*
- * Both kinds of bucket move: a large leaf may cover what is dropped, and small leaves lie inside it.
- * More buckets than there are would move each several times: then the domain goes, which costs one.
+ * Both kinds of bucket move: a large leaf may cover what is dropped, and small leaves lie inside
+ * it. More buckets than there are would move each several times: then the domain goes, which costs
+ * one.
  */
 void iotlb_drop_range(struct hw_iommu *hw, u32 did, struct iova_range r)
 {

@@ -3,27 +3,27 @@
  * IOTLB: the translations a port has cached, and when they are stale.
  *
  * An entry is one cache line, filled and read without a lock: seq is odd while it is written. It is
- * tagged as hardware tags it, by PASID and domain id; the tag a request looks for comes from the port's
- * context cache. It covers its whole leaf, clipped to the segment behind it.
+ * tagged as hardware tags it, by PASID and domain id; the tag a request looks for comes from the
+ * port's context cache. It covers its whole leaf, clipped to the segment behind it.
  *
- * Generations: an entry carries the sum of three counters that only grow: its domain's, its bucket's
- * and the memory's. It is stale once the sum moved, so invalidating costs the same for any number of
- * ports and entries. A bucket is 2 MiB of one domain's IOVA, or 1 GiB of it for larger leaves; an
- * invalidation moves both kinds, so 4 KiB inside a 1 GiB leaf drop that leaf's entry.
+ * Generations: an entry carries the sum of three counters that only grow: its domain's, its
+ * bucket's and the memory's. It is stale once the sum moved, so invalidating costs the same for any
+ * number of ports and entries. A bucket is 2 MiB of one domain's IOVA, or 1 GiB of it for larger
+ * leaves; an invalidation moves both kinds, so 4 KiB inside a 1 GiB leaf drop that leaf's entry.
  *
- * Order: a fill reads the generations before it walks the tables, software changes the tables before it
- * invalidates; so a walk that missed the change yields an entry that is already stale.
+ * Order: a fill reads the generations before it walks the tables, software changes the tables
+ * before it invalidates; so a walk that missed the change yields an entry that is already stale.
  */
 #ifndef IOASIS_SRC_HW_IOTLB_H
 #define IOASIS_SRC_HW_IOTLB_H
 
 #include "mem/mem.h"
 
-#define IOTLB_BUCKETS	   1024u /* of each kind */
-#define IOTLB_DID_BUCKETS  256u
-#define IOTLB_SMALL_LG2	   21u	 /* a bucket of leaves up to this size */
-#define IOTLB_LARGE_LG2	   30u	 /* a bucket of larger ones; no entry is larger than that */
-#define IOTLB_ENTRIES_LG2  10	 /* per port */
+#define IOTLB_BUCKETS	  1024u /* of each kind */
+#define IOTLB_DID_BUCKETS 256u
+#define IOTLB_SMALL_LG2	  21u /* a bucket of leaves up to this size */
+#define IOTLB_LARGE_LG2	  30u /* a bucket of larger ones; no entry is larger than that */
+#define IOTLB_ENTRIES_LG2 10  /* per port */
 
 struct iotlb_gens {
 	/* Written under hw->lock only; read by anyone. */
@@ -37,8 +37,8 @@ struct iotlb_entry {
 	_Atomic u64 tag;
 	_Atomic u64 start, span; /* last - start */
 	_Atomic u64 gen;
-	_Atomic u64 oa;	      /* of start */
-	_Atomic(u8 *) host;   /* of start; NULL: remote */
+	_Atomic u64 oa;	    /* of start */
+	_Atomic(u8 *) host; /* of start; NULL: remote */
 	_Atomic(struct seg *) seg;
 };
 

@@ -6,7 +6,8 @@
 
 static bool in_pool(const struct mem *mem, const void *p)
 {
-	return (const u8 *)p >= mem->tables.host && (const u8 *)p < mem->tables.host + mem->tables.len;
+	return (const u8 *)p >= mem->tables.host &&
+	       (const u8 *)p < mem->tables.host + mem->tables.len;
 }
 
 /* Table pages are written by other threads meanwhile: word by word. Elsewhere memory may vanish. */

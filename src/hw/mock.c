@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mock: an IOMMU of our own (mock_regs.h) over AMD-v1-like tables of 2 KiB pages, with PASIDs and dirty
- * bits, for trying the object model.
+ * mock: an IOMMU of our own (mock_regs.h) over AMD-v1-like tables of 2 KiB pages, with PASIDs and
+ * dirty bits, for trying the object model.
  */
 #include "hw/mock.h"
 
@@ -101,8 +101,8 @@ static int mock_context(struct hw_iommu *hw, rid_t rid, pasid_t pasid, struct hw
 	return 0;
 }
 
-static int mock_walk(struct hw_iommu *hw, const struct hw_context *ctx, iova_t iova,
-		     enum perm perm, struct pt_leaf *out, struct xlate_fault *fault)
+static int mock_walk(struct hw_iommu *hw, const struct hw_context *ctx, iova_t iova, enum perm perm,
+		     struct pt_leaf *out, struct xlate_fault *fault)
 {
 	int rc;
 
@@ -155,10 +155,11 @@ static u64 mock_reg_read(struct hw_iommu *hw, u32 off, unsigned len)
 		return 0;
 	lock_take(&hw->lock);
 	reg = mock_reg(m, off);
-	value = off == MOCK_ID ? MOCK_ID_VALUE :
-		off == MOCK_CTRL ? atomic_load(&m->ctrl) :
-		off == MOCK_DT_BASE ? atomic_load(&m->dt_base) :
-		reg ? *reg : 0;
+	value = off == MOCK_ID	      ? MOCK_ID_VALUE
+		: off == MOCK_CTRL    ? atomic_load(&m->ctrl)
+		: off == MOCK_DT_BASE ? atomic_load(&m->dt_base)
+		: reg		      ? *reg
+				      : 0;
 	lock_drop(&hw->lock);
 	return value;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The mock model's own state, for its files only: mock.c (registers, tables), mock_queue.c (commands,
- * fault ring).
+ * The mock model's own state, for its files only: mock.c (registers, tables), mock_queue.c
+ * (commands, fault ring).
  */
 #ifndef IOASIS_SRC_HW_MOCK_H
 #define IOASIS_SRC_HW_MOCK_H

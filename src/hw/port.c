@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Ports: a device's place behind an IOMMU. What happens when the first probe of the IOTLB misses: the
- * other granules, the context, the walk, the fill; and the context cache.
+ * Ports: a device's place behind an IOMMU. What happens when the first probe of the IOTLB misses:
+ * the other granules, the context, the walk, the fill; and the context cache.
  */
 #include "hw/hw.h"
 
@@ -10,12 +10,9 @@
 const char *xlate_reason_name(enum xlate_reason r)
 {
 	static const char *const names[XLATE_REASON_NR] = {
-		[XLATE_BLOCKED] = "blocked",
-		[XLATE_NOT_PRESENT] = "not present",
-		[XLATE_PERM] = "permission",
-		[XLATE_RANGE] = "out of range",
-		[XLATE_BAD_TABLE] = "bad table",
-		[XLATE_NO_MEMORY] = "no memory",
+		[XLATE_BLOCKED] = "blocked",	 [XLATE_NOT_PRESENT] = "not present",
+		[XLATE_PERM] = "permission",	 [XLATE_RANGE] = "out of range",
+		[XLATE_BAD_TABLE] = "bad table", [XLATE_NO_MEMORY] = "no memory",
 		[XLATE_NO_DEVICE] = "no device",
 	};
 
@@ -57,7 +54,7 @@ bool hw_has_port(struct hw_iommu *hw, rid_t rid)
 	bool found = false;
 
 	lock_take(&hw->lock);
-	list_for_each(p, &hw->ports)
+	list_for_each (p, &hw->ports)
 		found |= list_entry(p, struct hw_port, node)->rid.v == rid.v;
 	lock_drop(&hw->lock);
 	return found;
@@ -88,7 +85,8 @@ static void slot_write(struct hw_iommu *hw, struct hw_context_slot *slot, u64 ta
 }
 
 /* Return: true and *ctx, *seq; the context holds while the slot's seq stays *seq. */
-ALWAYS_INLINE bool slot_read(struct hw_context_slot *slot, pasid_t pasid, struct hw_context *ctx, u32 *seq)
+ALWAYS_INLINE bool slot_read(struct hw_context_slot *slot, pasid_t pasid, struct hw_context *ctx,
+			     u32 *seq)
 {
 	u32 s = atomic_load_explicit(&slot->seq, memory_order_acquire);
 	u64 tag = atomic_load_explicit(&slot->tag, memory_order_acquire);
@@ -110,8 +108,8 @@ ALWAYS_INLINE bool slot_read(struct hw_context_slot *slot, pasid_t pasid, struct
 	return true;
 }
 
-static void drop_slots(struct hw_iommu *hw, struct hw_port *port, bool all,
-		       u32 did) MUST_HOLD(hw->lock)
+static void drop_slots(struct hw_iommu *hw, struct hw_port *port, bool all, u32 did)
+	MUST_HOLD(hw->lock)
 {
 	const struct hw_context none = {0};
 
@@ -130,7 +128,7 @@ void context_drop_all(struct hw_iommu *hw)
 {
 	struct list *p;
 
-	list_for_each(p, &hw->ports)
+	list_for_each (p, &hw->ports)
 		drop_slots(hw, list_entry(p, struct hw_port, node), true, 0);
 }
 
@@ -138,7 +136,7 @@ void context_drop_rid(struct hw_iommu *hw, rid_t rid, u32 ignore)
 {
 	struct list *p;
 
-	list_for_each(p, &hw->ports) {
+	list_for_each (p, &hw->ports) {
 		struct hw_port *port = list_entry(p, struct hw_port, node);
 
 		if (!((port->rid.v ^ rid.v) & ~ignore))
@@ -150,7 +148,7 @@ void context_drop_domain(struct hw_iommu *hw, u32 did)
 {
 	struct list *p;
 
-	list_for_each(p, &hw->ports)
+	list_for_each (p, &hw->ports)
 		drop_slots(hw, list_entry(p, struct hw_port, node), false, did);
 }
 
@@ -170,7 +168,7 @@ struct hw_stats hw_stats(struct hw_iommu *hw)
 	struct list *p;
 
 	lock_take(&hw->lock);
-	list_for_each(p, &hw->ports) {
+	list_for_each (p, &hw->ports) {
 		struct hw_port *port = list_entry(p, struct hw_port, node);
 
 		s.nr_hits += atomic_load_explicit(&port->nr_hits, memory_order_relaxed);
@@ -200,8 +198,8 @@ struct miss {
 };
 
 /*
- * The context from the tables and into the cache. One that was dropped while it was read is good for
- * this request, which came before the command, and for nothing after it.
+ * The context from the tables and into the cache. One that was dropped while it was read is good
+ * for this request, which came before the command, and for nothing after it.
  */
 static NOINLINE int read_context(struct miss *m, struct hw_context_slot *slot,
 				 struct xlate_fault *fault)
@@ -230,9 +228,9 @@ static NOINLINE int read_context(struct miss *m, struct hw_context_slot *slot,
 }
 
 /*
- * The generations as they are before the walk. Software drops the context before it drops a domain's
- * translations, so a context that still stands now means that neither was dropped before we looked: a
- * domain id given to someone else meanwhile cannot bring this entry back to life.
+ * The generations as they are before the walk. Software drops the context before it drops a
+ * domain's translations, so a context that still stands now means that neither was dropped before
+ * we looked: a domain id given to someone else meanwhile cannot bring this entry back to life.
  */
 ALWAYS_INLINE void read_gens(struct miss *m, const struct hw_context_slot *slot)
 {
@@ -273,9 +271,9 @@ ALWAYS_INLINE struct iova_range entry_range(const struct miss *m, const struct s
 }
 
 /*
- * Whether to spend a store on this translation. A device whose accesses are all over the place never
- * comes back to an entry before it is overwritten: after a streak of walks without a hit, only every
- * eighth is kept, which is enough to notice when the accesses come together again.
+ * Whether to spend a store on this translation. A device whose accesses are all over the place
+ * never comes back to an entry before it is overwritten: after a streak of walks without a hit,
+ * only every eighth is kept, which is enough to notice when the accesses come together again.
  */
 ALWAYS_INLINE bool worth_filling(struct hw_port *port)
 {
@@ -301,9 +299,8 @@ static NOINLINE void fill(const struct miss *m, const struct seg *seg, struct io
 	u32 seq = atomic_load_explicit(&e->seq, memory_order_relaxed);
 
 	/* Another thread is filling it: let it. */
-	if (seq & 1 || !atomic_compare_exchange_strong_explicit(&e->seq, &seq, seq + 1,
-								memory_order_acquire,
-								memory_order_relaxed))
+	if (seq & 1 || !atomic_compare_exchange_strong_explicit(
+			       &e->seq, &seq, seq + 1, memory_order_acquire, memory_order_relaxed))
 		return;
 #define IOTLB_WRITE(f, v) atomic_store_explicit(&e->f, v, memory_order_release)
 	IOTLB_WRITE(meta, bucket << 8 | perm);
@@ -419,8 +416,8 @@ ALWAYS_INLINE int translate(struct miss *m, struct xlate_res *res, struct xlate_
 static NOINLINE void refused(const struct xlate_fault *f, struct hw_iommu *hw)
 {
 	atomic_fetch_add_explicit(&hw->nr_faults, 1, memory_order_relaxed);
-	TRACE(hw->env, hw_xlate, "rid 0x%x pasid %u iova 0x%llx: %s (code %u)", f->rid.v, f->pasid.v,
-	      (unsigned long long)f->iova.v, xlate_reason_name(f->reason), f->code);
+	TRACE(hw->env, hw_xlate, "rid 0x%x pasid %u iova 0x%llx: %s (code %u)", f->rid.v,
+	      f->pasid.v, (unsigned long long)f->iova.v, xlate_reason_name(f->reason), f->code);
 	if (f->reason != XLATE_NO_DEVICE && !f->quiet)
 		hw->ops->record(hw, f);
 }

@@ -3,8 +3,8 @@
  * VT-d: an IOMMU of Intel's architecture in legacy mode, with queued invalidation.
  *
  * What is not in its capabilities is not there: scalable mode, device TLBs, interrupt remapping,
- * pass-through, register-based invalidation, advanced fault logging. One thing differs on purpose: with
- * translation off it blocks (vtd_walk.c).
+ * pass-through, register-based invalidation, advanced fault logging. One thing differs on purpose:
+ * with translation off it blocks (vtd_walk.c).
  */
 #include "hw/vtd.h"
 
@@ -42,10 +42,10 @@ static void vtd_describe(struct hw_iommu *hw, json_t *out)
 		u32 off;
 		unsigned len;
 	} regs[] = {
-		{"ver", VTD_VER, 4},	   {"cap", VTD_CAP, 8},	  {"ecap", VTD_ECAP, 8},
-		{"gsts", VTD_GSTS, 4},	   {"rtaddr", VTD_RTADDR, 8}, {"fsts", VTD_FSTS, 4},
-		{"fectl", VTD_FECTL, 4},   {"iqh", VTD_IQH, 8},	  {"iqt", VTD_IQT, 8},
-		{"iqa", VTD_IQA, 8},	   {"iqercd", VTD_IQERCD, 8},
+		{"ver", VTD_VER, 4},	 {"cap", VTD_CAP, 8},	    {"ecap", VTD_ECAP, 8},
+		{"gsts", VTD_GSTS, 4},	 {"rtaddr", VTD_RTADDR, 8}, {"fsts", VTD_FSTS, 4},
+		{"fectl", VTD_FECTL, 4}, {"iqh", VTD_IQH, 8},	    {"iqt", VTD_IQT, 8},
+		{"iqa", VTD_IQA, 8},	 {"iqercd", VTD_IQERCD, 8},
 	};
 	json_t *r = json_object();
 

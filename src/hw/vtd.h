@@ -26,7 +26,7 @@ struct hw_vtd {
 	u32 fectl, fedata, feaddr, feuaddr;
 	u32 ics, iectl, iedata, ieaddr, ieuaddr;
 	u64 frcd[VTD_NR_FRCD][2];
-	unsigned fri;  /* the next record to write, and the first pending one */
+	unsigned fri; /* the next record to write, and the first pending one */
 	unsigned next;
 	bool raise; /* an interrupt leaves when the lock is dropped */
 };

@@ -2,9 +2,9 @@
 /*
  * VT-d: primary fault logging (specification 7.2).
  *
- * A fault goes into the next fault recording register, unless software has not emptied that one yet:
- * then it is lost and PFO says so. The interrupt is raised when the first status bit is set, and not
- * again before software has cleared them all.
+ * A fault goes into the next fault recording register, unless software has not emptied that one
+ * yet: then it is lost and PFO says so. The interrupt is raised when the first status bit is set,
+ * and not again before software has cleared them all.
  */
 #include "hw/vtd.h"
 

@@ -2,8 +2,8 @@
 /*
  * VT-d: queued invalidation (specification 6.5.2).
  *
- * Descriptors are consumed while IQT is written. An invalid one stops the queue with IQH on it, sets
- * FSTS.IQE and says why in IQERCD; clearing IQE makes the model look at it again.
+ * Descriptors are consumed while IQT is written. An invalid one stops the queue with IQH on it,
+ * sets FSTS.IQE and says why in IQERCD; clearing IQE makes the model look at it again.
  */
 #include "hw/vtd.h"
 

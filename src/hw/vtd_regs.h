@@ -3,8 +3,8 @@
  * VT-d register offsets, descriptor and entry layouts: facts shared by the model and its driver.
  *
  * Source: Intel Virtualization Technology for Directed I/O, Architecture Specification, rev. 4.1:
- * registers ch. 11, root and context entries ch. 9, descriptors 6.5.2, fault reasons 7.1.3. The numbers
- * agree with linux drivers/iommu/intel/iommu.h.
+ * registers ch. 11, root and context entries ch. 9, descriptors 6.5.2, fault reasons 7.1.3. The
+ * numbers agree with linux drivers/iommu/intel/iommu.h.
  */
 #ifndef IOASIS_SRC_HW_VTD_REGS_H
 #define IOASIS_SRC_HW_VTD_REGS_H
@@ -41,7 +41,7 @@ enum vtd_reg {
 };
 
 /* VER: major in 7:4, minor in 3:0. */
-#define VTD_VERSION 0x40u
+#define VTD_VERSION	     0x40u
 
 /* CAP */
 #define VTD_CAP_ND_64K	     6ull /* 2:0: 2^16 domain ids */
@@ -64,41 +64,41 @@ enum vtd_reg {
 #define VTD_CAP_GET_NDOMS(c) (1u << (4 + 2 * ((c)&7)))
 
 /* ECAP */
-#define VTD_ECAP_C	  VTD_BIT(0) /* page walks snoop */
-#define VTD_ECAP_QI	  VTD_BIT(1)
-#define VTD_ECAP_SC	  VTD_BIT(7)
-#define VTD_ECAP_IRO(off) ((u64)((off) / 16) << 8)
-#define VTD_ECAP_NEST	  VTD_BIT(26)
-#define VTD_ECAP_SMTS	  VTD_BIT(43)
-#define VTD_ECAP_SLADS	  VTD_BIT(45)
+#define VTD_ECAP_C	     VTD_BIT(0) /* page walks snoop */
+#define VTD_ECAP_QI	     VTD_BIT(1)
+#define VTD_ECAP_SC	     VTD_BIT(7)
+#define VTD_ECAP_IRO(off)    ((u64)((off) / 16) << 8)
+#define VTD_ECAP_NEST	     VTD_BIT(26)
+#define VTD_ECAP_SMTS	     VTD_BIT(43)
+#define VTD_ECAP_SLADS	     VTD_BIT(45)
 
 /* GCMD and GSTS: the same positions */
-#define VTD_GCMD_TE   (1u << 31)
-#define VTD_GCMD_SRTP (1u << 30)
-#define VTD_GCMD_QIE  (1u << 26)
+#define VTD_GCMD_TE	     (1u << 31)
+#define VTD_GCMD_SRTP	     (1u << 30)
+#define VTD_GCMD_QIE	     (1u << 26)
 
 /* RTADDR */
-#define VTD_RTADDR_TTM(v) ((unsigned)((v) >> 10) & 3) /* 0: legacy */
-#define VTD_RTADDR_RTA(v) ((v) & ~0xfffull)
+#define VTD_RTADDR_TTM(v)    ((unsigned)((v) >> 10) & 3) /* 0: legacy */
+#define VTD_RTADDR_RTA(v)    ((v) & ~0xfffull)
 
 /* FSTS */
-#define VTD_FSTS_PFO	(1u << 0)
-#define VTD_FSTS_PPF	(1u << 1)
-#define VTD_FSTS_IQE	(1u << 4)
-#define VTD_FSTS_FRI(v) (((v) >> 8) & 0xff)
+#define VTD_FSTS_PFO	     (1u << 0)
+#define VTD_FSTS_PPF	     (1u << 1)
+#define VTD_FSTS_IQE	     (1u << 4)
+#define VTD_FSTS_FRI(v)	     (((v) >> 8) & 0xff)
 
 /* FECTL, IECTL */
-#define VTD_EVENT_IM (1u << 31)
-#define VTD_EVENT_IP (1u << 30)
+#define VTD_EVENT_IM	     (1u << 31)
+#define VTD_EVENT_IP	     (1u << 30)
 
-#define VTD_ICS_IWC 1u
+#define VTD_ICS_IWC	     1u
 
 /* IQA, IQT, IQH. A descriptor is 16 bytes; 2^(QS + 8) of them. */
-#define VTD_IQA_QS(v)	((unsigned)(v)&7)
-#define VTD_IQA_DW	VTD_BIT(11)
-#define VTD_IQA_BASE(v) ((v) & ~0xfffull)
-#define VTD_IQT_MASK	0x7fff0ull
-#define VTD_DESC_LG2	4u
+#define VTD_IQA_QS(v)	     ((unsigned)(v)&7)
+#define VTD_IQA_DW	     VTD_BIT(11)
+#define VTD_IQA_BASE(v)	     ((v) & ~0xfffull)
+#define VTD_IQT_MASK	     0x7fff0ull
+#define VTD_DESC_LG2	     4u
 
 /* IQERCD.IQEI */
 enum vtd_iqei {
@@ -111,19 +111,19 @@ enum vtd_iqei {
 };
 
 /* A fault record. low: page address; high as here. */
-#define VTD_FRCD_LO_FI(v)     ((v) & ~0xfffull)
-#define VTD_FRCD_HI_SID(v)    ((u32)(v)&0xffff)
-#define VTD_FRCD_HI_PP	      VTD_BIT(31)
-#define VTD_FRCD_HI_FR(v)     ((u32)((v) >> 32) & 0xff)
-#define VTD_FRCD_HI_PASID(v)  ((u32)((v) >> 40) & 0xfffff)
-#define VTD_FRCD_HI_READ      VTD_BIT(62) /* T1: a read */
-#define VTD_FRCD_HI_F	      VTD_BIT(63)
+#define VTD_FRCD_LO_FI(v)    ((v) & ~0xfffull)
+#define VTD_FRCD_HI_SID(v)   ((u32)(v)&0xffff)
+#define VTD_FRCD_HI_PP	     VTD_BIT(31)
+#define VTD_FRCD_HI_FR(v)    ((u32)((v) >> 32) & 0xff)
+#define VTD_FRCD_HI_PASID(v) ((u32)((v) >> 40) & 0xfffff)
+#define VTD_FRCD_HI_READ     VTD_BIT(62) /* T1: a read */
+#define VTD_FRCD_HI_F	     VTD_BIT(63)
 
 /* Fault reasons */
 enum vtd_fault_reason {
-	VTD_FR_NONE = 0x0,	 /* not of the specification: translation is off, or no memory */
-	VTD_FR_ROOT_P = 0x1,	 /* root entry not present */
-	VTD_FR_CONTEXT_P = 0x2,	 /* context entry not present */
+	VTD_FR_NONE = 0x0,	/* not of the specification: translation is off, or no memory */
+	VTD_FR_ROOT_P = 0x1,	/* root entry not present */
+	VTD_FR_CONTEXT_P = 0x2, /* context entry not present */
 	VTD_FR_CONTEXT_INV = 0x3,
 	VTD_FR_BEYOND_AGAW = 0x4,
 	VTD_FR_WRITE = 0x5,
@@ -165,20 +165,20 @@ enum vtd_gran {
 	VTD_GRAN_DOMAIN = 2,
 	VTD_GRAN_SELECTIVE = 3, /* device or page */
 };
-#define VTD_DESC_GRAN(g)     ((u64)(g) << 4)
-#define VTD_DESC_DID(did)    ((u64)(did) << 16)
-#define VTD_DESC_SID(sid)    ((u64)(sid) << 32)
-#define VTD_DESC_DW	     VTD_BIT(6)
-#define VTD_DESC_DR	     VTD_BIT(7)
-#define VTD_DESC_WAIT_IF     VTD_BIT(4)
-#define VTD_DESC_WAIT_SW     VTD_BIT(5)
-#define VTD_DESC_WAIT_FN     VTD_BIT(6)
+#define VTD_DESC_GRAN(g)      ((u64)(g) << 4)
+#define VTD_DESC_DID(did)     ((u64)(did) << 16)
+#define VTD_DESC_SID(sid)     ((u64)(sid) << 32)
+#define VTD_DESC_DW	      VTD_BIT(6)
+#define VTD_DESC_DR	      VTD_BIT(7)
+#define VTD_DESC_WAIT_IF      VTD_BIT(4)
+#define VTD_DESC_WAIT_SW      VTD_BIT(5)
+#define VTD_DESC_WAIT_FN      VTD_BIT(6)
 #define VTD_DESC_WAIT_DATA(d) ((u64)(d) << 32)
-#define VTD_DESC_HI_AM(v)    ((unsigned)(v)&0x3f)
-#define VTD_DESC_HI_IH	     VTD_BIT(6)
+#define VTD_DESC_HI_AM(v)     ((unsigned)(v)&0x3f)
+#define VTD_DESC_HI_IH	      VTD_BIT(6)
 
 /* Requests to this range are interrupts; they are never translated (specification 3.14). */
-#define VTD_INTR_START 0xfee00000ull
-#define VTD_INTR_LAST  0xfeefffffull
+#define VTD_INTR_START	      0xfee00000ull
+#define VTD_INTR_LAST	      0xfeefffffull
 
 #endif

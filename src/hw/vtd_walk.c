@@ -2,9 +2,9 @@
 /*
  * VT-d: from a request to a leaf, legacy mode (specification 3.4, 3.7, 9.1, 9.3, 9.8).
  *
- * Root table (by bus) -> context table (by device and function) -> second-stage table. Nothing that is
- * read is trusted: reserved bits and addresses without memory are faults with the specification's
- * reasons.
+ * Root table (by bus) -> context table (by device and function) -> second-stage table. Nothing that
+ * is read is trusted: reserved bits and addresses without memory are faults with the
+ * specification's reasons.
  */
 #include "hw/vtd.h"
 
@@ -63,8 +63,8 @@ static int check_context(struct hw_vtd *v, const u64 entry[2], struct xlate_faul
 }
 
 /*
- * With translation off hardware passes requests through untranslated. This model has no such state: it
- * blocks, because a device that reaches memory no one gave it is never what the user wants.
+ * With translation off hardware passes requests through untranslated. This model has no such state:
+ * it blocks, because a device that reaches memory no one gave it is never what the user wants.
  */
 int vtd_context(struct hw_iommu *hw, rid_t rid, pasid_t pasid, struct hw_context *out,
 		struct xlate_fault *fault)

@@ -28,8 +28,8 @@ void domain_fini(struct domain *domain)
 
 /*
  * A table that no device uses has no walker and nothing cached: detaching saw to both. The count is
- * read by an atomic that writes, so that it cannot be read before the leaves were cleared: either we
- * see the device that is being attached, or its walker sees what we cleared.
+ * read by an atomic that writes, so that it cannot be read before the leaves were cleared: either
+ * we see the device that is being attached, or its walker sees what we cleared.
  */
 void iommu_flush(struct domain *domain, struct pt_gather *g)
 {

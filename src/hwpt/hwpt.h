@@ -31,8 +31,8 @@ struct hwpt {
 };
 
 /*
- * The flush of one call: invalidate, wait for the grace period, then free tables. After it returns no
- * device can reach what was gathered. @scope: see base/epoch.h; table walkers are "any".
+ * The flush of one call: invalidate, wait for the grace period, then free tables. After it returns
+ * no device can reach what was gathered. @scope: see base/epoch.h; table walkers are "any".
  */
 void iommu_flush(struct domain *domain, struct pt_gather *g);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a driver of an IOMMU offers to the objects above it. Implemented in src/iommu, one file each.
+ * What a driver of an IOMMU offers to the objects above it. Implemented in src/iommu, one file
+ * each.
  */
 #ifndef IOASIS_SRC_HWPT_IOMMU_OPS_H
 #define IOASIS_SRC_HWPT_IOMMU_OPS_H
@@ -46,18 +47,21 @@ struct iommu_ops {
 	int (*dev_add)(struct iommu *iommu, struct iommu_dev *dev);
 	void (*dev_remove)(struct iommu *iommu, struct iommu_dev *dev);
 	bool (*capable)(const struct iommu_dev *dev, enum iommu_cap cap);
-	/* Ranges DMA of the device must not be mapped over: at most @max into @out. Return: how many.
-	 * NULL: none. */
-	unsigned (*resv_regions)(const struct iommu_dev *dev, struct resv_region *out, unsigned max);
-	/* IOMMU_GET_HW_INFO: *type in: asked for (0: default), out: what it is; *len in: room, out: true
-	 * length. -EOPNOTSUPP for a type it is not. NULL: no information (type 0, length 0). */
+	/* Ranges DMA of the device must not be mapped over: at most @max into @out. Return: how
+	 * many. NULL: none. */
+	unsigned (*resv_regions)(const struct iommu_dev *dev, struct resv_region *out,
+				 unsigned max);
+	/* IOMMU_GET_HW_INFO: *type in: asked for (0: default), out: what it is; *len in: room, out:
+	 * true length. -EOPNOTSUPP for a type it is not. NULL: no information (type 0, length 0).
+	 */
 	int (*hw_info)(const struct iommu_dev *dev, u32 *type, void *out, u32 *len);
-	/* HWPT_ALLOC of a paging table. flags: IOMMU_HWPT_ALLOC_*; -EOPNOTSUPP for those it lacks. */
+	/* HWPT_ALLOC of a paging table. flags: IOMMU_HWPT_ALLOC_*; -EOPNOTSUPP for those it lacks.
+	 */
 	int (*domain_alloc)(struct iommu_dev *dev, u32 flags, const struct driver_data *data,
 			    struct domain **out);
 	void (*domain_free)(struct domain *domain); /* attached to nothing */
-	/* Point (dev, pasid) at @domain; NULL: block. The old one's cached translations are gone when it
-	 * returns. On error nothing changed. Blocking cannot fail. */
+	/* Point (dev, pasid) at @domain; NULL: block. The old one's cached translations are gone
+	 * when it returns. On error nothing changed. Blocking cannot fail. */
 	int (*attach)(struct iommu_dev *dev, pasid_t pasid, struct domain *domain,
 		      struct domain *old);
 	/* Tell the hardware to forget what @g gathered; returns when it has. */
@@ -80,12 +84,12 @@ struct iommu_dev {
 	struct iommu *iommu;
 	struct hw_port port;
 	rid_t rid;
-	char name[32];	    /* "0000:01:00.0" */
-	u8 pasid_bits;	    /* 0: no PASID */
-	u32 quirks;	    /* the mock machine's device flags */
+	char name[32]; /* "0000:01:00.0" */
+	u8 pasid_bits; /* 0: no PASID */
+	u32 quirks;    /* the mock machine's device flags */
 	struct group *group;
 	_Atomic(struct ioasis_ctx *) owner; /* whom it is bound to; NULL: nobody */
-	void *priv;	    /* its driver's */
+	void *priv;			    /* its driver's */
 };
 
 /* A page table as a driver sees it. Embedded in the driver's own struct. */
@@ -97,14 +101,13 @@ struct domain {
 	u64 pgsize_bitmap; /* leaf sizes users may rely on */
 	bool can_dirty;	   /* allocated with DIRTY_TRACKING */
 	_Atomic bool dirty_on;
-	bool cache_coherent; /* coherency is enforced */
+	bool cache_coherent;	 /* coherency is enforced */
 	_Atomic u32 nr_attached; /* counted by attach(); falls after the grace period of a detach */
 };
 
 /*
- * For drivers: make and unmake the part that is common. aperture and pgsize_bitmap are what the table
- * can do; a driver narrows them afterwards.
- * Return: as pt_init().
+ * For drivers: make and unmake the part that is common. aperture and pgsize_bitmap are what the
+ * table can do; a driver narrows them afterwards. Return: as pt_init().
  */
 int domain_init(struct domain *domain, struct iommu *iommu, const struct pt_fmt *fmt,
 		const struct pt_cfg *cfg) MUST_CHECK;

@@ -18,7 +18,8 @@ void iommu_dev_fini(struct iommu_dev *dev)
 {
 	struct iommu *iommu = dev->iommu;
 
-	/* A thread of the device may still be translating: nothing of the port goes before it left. */
+	/* A thread of the device may still be translating: nothing of the port goes before it left.
+	 */
 	hw_port_remove(&dev->port);
 	epoch_sync(&iommu->env->epoch, NULL);
 	iommu->ops->dev_remove(iommu, dev);

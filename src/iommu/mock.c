@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mock: the driver of hw/mock, with the behaviour of Linux's iommufd self-test driver: its apertures,
- * page sizes, device flags, accepted allocation flags and the attachment that fails on purpose. There
- * the tables are never walked; here a device's DMA goes through them.
+ * mock: the driver of hw/mock, with the behaviour of Linux's iommufd self-test driver: its
+ * apertures, page sizes, device flags, accepted allocation flags and the attachment that fails on
+ * purpose. There the tables are never walked; here a device's DMA goes through them.
  *
  * Source: linux drivers/iommu/iommufd/selftest.c for behaviour and errors.
  */
@@ -11,21 +11,21 @@
 #include <ioasis/iommufd_test.h>
 #include <stdio.h>
 
-#define CQ_LG2 8u /* one page */
-#define FL_LG2 7u /* one page */
+#define CQ_LG2	  8u /* one page */
+#define FL_LG2	  7u /* one page */
 #define SYNC_DONE 1u
 
 struct mock {
 	struct iommu iommu;
 	struct lock lock; /* RANK_IOMMU: protects from here to cq_tail */
 	struct idtab dids;
-	u64 *dir;		/* by bus */
-	u64 *devices[256];	/* by bus; NULL: no device there yet; once set it stays */
+	u64 *dir;	   /* by bus */
+	u64 *devices[256]; /* by bus; NULL: no device there yet; once set it stays */
 	u64 *cq;
-	_Atomic u32 *status;	/* where SYNC reports */
+	_Atomic u32 *status; /* where SYNC reports */
 	u32 cq_tail;
 	u64 *fl;
-	u32 fl_head;		/* the interrupt handler's own */
+	u32 fl_head; /* the interrupt handler's own */
 	_Atomic u32 faults_pending;
 };
 
@@ -39,7 +39,7 @@ struct mock_attach {
 
 struct mock_domain {
 	struct domain d;
-	u32 did;	     /* GUARDED_BY(mock.lock); 0: attached to nothing */
+	u32 did;	      /* GUARDED_BY(mock.lock); 0: attached to nothing */
 	struct list attached; /* GUARDED_BY(mock.lock) */
 };
 
@@ -87,7 +87,8 @@ static void put_cmd(struct mock *m, struct cmd c) MUST_HOLD(m->lock)
 	m->cq_tail = (m->cq_tail + 1) % (1u << CQ_LG2);
 }
 
-/* Return: false when the engine was stuck meanwhile, so that some of @cmds may have been skipped. */
+/* Return: false when the engine was stuck meanwhile, so that some of @cmds may have been skipped.
+ */
 static bool submit_once(struct mock *m, const struct cmd *cmds, unsigned nr) MUST_HOLD(m->lock)
 {
 	const struct cmd sync = {{MOCK_CMD_MAKE(MOCK_CMD_SYNC, 0, SYNC_DONE),
@@ -135,8 +136,8 @@ static struct cmd cmd_range(u32 did, const struct pt_gather *g)
 
 	if (lg2 > 63)
 		return cmd_domain(did);
-	return (struct cmd){{MOCK_CMD_MAKE(MOCK_CMD_TLB_RANGE, lg2, did),
-			     align_down(g->start, 1ull << lg2)}};
+	return (struct cmd){
+		{MOCK_CMD_MAKE(MOCK_CMD_TLB_RANGE, lg2, did), align_down(g->start, 1ull << lg2)}};
 }
 
 static void mock_flush(struct domain *domain, const struct pt_gather *g)
@@ -405,7 +406,7 @@ static struct mock_attach *find_attach(struct mock_domain *md, const struct iomm
 {
 	struct list *p;
 
-	list_for_each(p, &md->attached) {
+	list_for_each (p, &md->attached) {
 		struct mock_attach *a = list_entry(p, struct mock_attach, node);
 
 		if (a->dev == dev && a->pasid.v == pasid.v)
@@ -499,8 +500,8 @@ static int mock_attach(struct iommu_dev *dev, pasid_t pasid, struct domain *doma
 
 	if (domain && domain->iommu != dev->iommu)
 		return -EINVAL;
-	if (domain && pasid.v && (dev->pasid_bits == 0 || pasid.v >> min((u32)dev->pasid_bits,
-									 MOCK_PASID_BITS)))
+	if (domain && pasid.v &&
+	    (dev->pasid_bits == 0 || pasid.v >> min((u32)dev->pasid_bits, MOCK_PASID_BITS)))
 		return -EINVAL;
 	if (domain && !pasid.v && domain->can_dirty && dev->quirks & MOCK_FLAGS_DEVICE_NO_DIRTY)
 		return -EINVAL;
@@ -528,7 +529,7 @@ static int mock_set_dirty_tracking(struct domain *domain, bool enable)
 		return -EINVAL;
 	lock_take(&m->lock);
 	if (atomic_exchange(&domain->dirty_on, enable) != enable) {
-		list_for_each(p, &md->attached) {
+		list_for_each (p, &md->attached) {
 			struct mock_attach *a = list_entry(p, struct mock_attach, node);
 
 			write_entry(m, a->entry, md);

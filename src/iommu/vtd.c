@@ -2,12 +2,13 @@
 /*
  * vtd: the driver of hw/vtd, legacy mode.
  *
- * It does what a kernel's driver does: a root table and a context table per bus in memory, domain ids,
- * an invalidation queue with a wait descriptor behind every batch, and an interrupt handler that empties
- * the fault recording registers. Every device starts, and ends, with a context entry that is not present.
+ * It does what a kernel's driver does: a root table and a context table per bus in memory, domain
+ * ids, an invalidation queue with a wait descriptor behind every batch, and an interrupt handler
+ * that empties the fault recording registers. Every device starts, and ends, with a context entry
+ * that is not present.
  *
- * Replacing blocks for a moment: the entry is cleared and forgotten before the new one is written, as
- * Linux does in legacy mode.
+ * Replacing blocks for a moment: the entry is cleared and forgotten before the new one is written,
+ * as Linux does in legacy mode.
  *
  * Source: linux drivers/iommu/intel/{iommu,dmar,cache}.c for behaviour and errors.
  */
@@ -34,7 +35,7 @@ struct vtd {
 
 struct vtd_domain {
 	struct domain d;
-	u32 did;	  /* GUARDED_BY(vtd.lock); 0: attached to nothing */
+	u32 did;	/* GUARDED_BY(vtd.lock); 0: attached to nothing */
 	u32 nr_entries; /* GUARDED_BY(vtd.lock): context entries that name it */
 };
 
@@ -79,8 +80,8 @@ static void put_desc(struct vtd *v, struct desc d) MUST_HOLD(v->lock)
 }
 
 /*
- * A descriptor that the hardware refused stops everything behind it: put a harmless one in its place
- * and go on, as Linux does.
+ * A descriptor that the hardware refused stops everything behind it: put a harmless one in its
+ * place and go on, as Linux does.
  */
 static void unstick(struct vtd *v, struct desc wait) MUST_HOLD(v->lock)
 {
@@ -95,7 +96,8 @@ static void unstick(struct vtd *v, struct desc wait) MUST_HOLD(v->lock)
 	reg_write(v, VTD_FSTS, VTD_FSTS_IQE, 4);
 }
 
-/* Return: false when the queue was stuck meanwhile, so that some of @descs may not have been done. */
+/* Return: false when the queue was stuck meanwhile, so that some of @descs may not have been done.
+ */
 static bool submit_once(struct vtd *v, const struct desc *descs, unsigned nr) MUST_HOLD(v->lock)
 {
 	const struct desc wait = {
@@ -119,8 +121,8 @@ static bool submit_once(struct vtd *v, const struct desc *descs, unsigned nr) MU
 }
 
 /*
- * Hand descriptors to the hardware; returns when it has done them. If the queue was stuck, one of ours may
- * have been replaced: say it all again.
+ * Hand descriptors to the hardware; returns when it has done them. If the queue was stuck, one of
+ * ours may have been replaced: say it all again.
  */
 static void submit(struct vtd *v, const struct desc *descs, unsigned nr) MUST_HOLD(v->lock)
 {
@@ -132,18 +134,20 @@ static void submit(struct vtd *v, const struct desc *descs, unsigned nr) MUST_HO
 static struct desc desc_context_dev(u32 did, rid_t rid)
 {
 	return (struct desc){VTD_DESC_CONTEXT | VTD_DESC_GRAN(VTD_GRAN_SELECTIVE) |
-				     VTD_DESC_DID(did) | VTD_DESC_SID(rid.v & 0xffff), 0};
+				     VTD_DESC_DID(did) | VTD_DESC_SID(rid.v & 0xffff),
+			     0};
 }
 
 static struct desc desc_iotlb(enum vtd_gran gran, u32 did, u64 hi)
 {
 	return (struct desc){VTD_DESC_IOTLB | VTD_DESC_GRAN(gran) | VTD_DESC_DW | VTD_DESC_DR |
-				     VTD_DESC_DID(did), hi};
+				     VTD_DESC_DID(did),
+			     hi};
 }
 
 /*
- * The policy, in one place: one page-selective descriptor for the smallest power of two that spans the
- * range; the whole domain when that is more than the hardware's address mask reaches.
+ * The policy, in one place: one page-selective descriptor for the smallest power of two that spans
+ * the range; the whole domain when that is more than the hardware's address mask reaches.
  */
 static struct desc desc_flush(const struct vtd *v, u32 did, const struct pt_gather *g)
 {
@@ -174,8 +178,8 @@ static void vtd_flush(struct domain *domain, const struct pt_gather *g)
 /* ---- faults ---- */
 
 /*
- * The hardware's reason does not say whether there was no leaf or one without the right; our tables do,
- * as long as nobody changed them since.
+ * The hardware's reason does not say whether there was no leaf or one without the right; our tables
+ * do, as long as nobody changed them since.
  */
 static enum xlate_reason permission_reason(struct vtd *v, const struct xlate_fault *f)
 {
@@ -241,9 +245,9 @@ static void read_records(struct vtd *v)
 }
 
 /*
- * The interrupt handler. It may be called by several threads at once: the first one works, the others
- * leave their interrupt with it. No lock, because the model may raise it from a register write that is
- * made under the queue's.
+ * The interrupt handler. It may be called by several threads at once: the first one works, the
+ * others leave their interrupt with it. No lock, because the model may raise it from a register
+ * write that is made under the queue's.
  */
 static void vtd_irq(void *arg)
 {
@@ -320,7 +324,8 @@ static bool vtd_capable(const struct iommu_dev *dev, enum iommu_cap cap)
 static unsigned vtd_resv_regions(const struct iommu_dev *dev, struct resv_region *out, unsigned max)
 {
 	if (max)
-		out[0] = (struct resv_region){.range = {VTD_INTR_START, VTD_INTR_LAST}, .msi = true};
+		out[0] =
+			(struct resv_region){.range = {VTD_INTR_START, VTD_INTR_LAST}, .msi = true};
 	return max ? 1 : 0;
 }
 
@@ -344,8 +349,8 @@ static int vtd_hw_info(const struct iommu_dev *dev, u32 *type, void *out, u32 *l
 /* ---- domains ---- */
 
 /*
- * The PASID flag is accepted though legacy mode has none, as on Linux: it only says what the table may
- * be attached to. Nesting and dirty tracking are of scalable mode.
+ * The PASID flag is accepted though legacy mode has none, as on Linux: it only says what the table
+ * may be attached to. Nesting and dirty tracking are of scalable mode.
  */
 static int vtd_domain_alloc(struct iommu_dev *dev, u32 flags, const struct driver_data *data,
 			    struct domain **out)
@@ -490,7 +495,8 @@ static void vtd_free(struct iommu *iommu)
 	env_free(env, v);
 }
 
-/* The order in which a kernel brings a unit up: queue, root table, caches empty, faults, translation. */
+/* The order in which a kernel brings a unit up: queue, root table, caches empty, faults,
+ * translation. */
 static void start(struct vtd *v)
 {
 	struct hw_iommu *hw = v->iommu.hw;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Anything in registers, tables and descriptors: nothing may crash, and no DMA may leave the memory that
- * is there. Bounded and the same every time; sanitisers make it worth its time.
+ * Anything in registers, tables and descriptors: nothing may crash, and no DMA may leave the memory
+ * that is there. Bounded and the same every time; sanitisers make it worth its time.
  */
 #include "model.h"
 
@@ -20,7 +20,8 @@ static u64 some_item(struct state *s, u64 oa)
 	u64 r = rnd(&s->seed);
 
 	if (s->m->ops == &model_vtd)
-		return oa | (r & r >> 12 & r >> 24 & r >> 36 & 0xfff) | (r >> 48 & 3 ? 3 : r >> 50 & 3);
+		return oa | (r & r >> 12 & r >> 24 & r >> 36 & 0xfff) |
+		       (r >> 48 & 3 ? 3 : r >> 50 & 3);
 	return oa << 1 | (r & 12 ? 3 : r & 3) << 61 | (r >> 8 & 3) << 9 | 1;
 }
 
@@ -76,8 +77,8 @@ static u64 some_iova(struct state *s)
 
 static void some_register(struct state *s)
 {
-	static const u32 of_vtd[] = {VTD_GCMD,	VTD_RTADDR, VTD_FSTS, VTD_FECTL, VTD_IQT, VTD_IQA,
-				     VTD_IECTL, VTD_ICS,    VTD_FRCD + 12};
+	static const u32 of_vtd[] = {VTD_GCMD, VTD_RTADDR, VTD_FSTS, VTD_FECTL,	   VTD_IQT,
+				     VTD_IQA,  VTD_IECTL,  VTD_ICS,  VTD_FRCD + 12};
 	bool vtd = s->m->ops == &model_vtd;
 	u64 r = rnd(&s->seed);
 	u32 off = (u32)(r >> 8) & 0x7f8;
@@ -161,7 +162,8 @@ static void test_scribbles(void **state)
 			json_t *j = json_object();
 
 			epoch_enter(slot, NULL);
-			m->hw->ops->explain(m->hw, RID(MODEL_RID), NO_PASID, IOVA(some_iova(&s)), j);
+			m->hw->ops->explain(m->hw, RID(MODEL_RID), NO_PASID, IOVA(some_iova(&s)),
+					    j);
 			epoch_leave(slot);
 			m->hw->ops->describe(m->hw, j);
 			json_decref(j);

@@ -50,15 +50,16 @@ static void graft(struct model *m, struct pt *to, struct pt *from, unsigned leve
 				    MODEL_IOVA, a, 8);
 
 	assert_int_equal(from->fmt->steps(&m->r.mem, table_oa(&m->r.mem, from->root),
-					  from->top_level, MODEL_IOVA, b, 8), n);
+					  from->top_level, MODEL_IOVA, b, 8),
+			 n);
 	for (unsigned i = 0; i < n; i++)
 		if (a[i].level == level)
 			*(u64 *)table_at(&m->r.mem, a[i].item, 8) = b[i].raw;
 }
 
 /*
- * An item changed behind everybody's back, at each level: what is cached stays until the command, what
- * is not goes where the item says now.
+ * An item changed behind everybody's back, at each level: what is cached stays until the command,
+ * what is not goes where the item says now.
  */
 static void change_behind_the_back(struct model *m, u64 page, unsigned level)
 {
@@ -171,8 +172,9 @@ static void test_stale_context(void **state)
 
 	m->ops->set_context(m, MODEL_RID, &b, 3);
 	assert_int_equal(model_reach(m, MODEL_IOVA), 0);
-	assert_int_equal(model_reach(m, MODEL_IOVA + 4096), 4096); /* uncached, through the old root */
-	m->ops->drop_context(m, MODEL_RID2);			    /* someone else's */
+	assert_int_equal(model_reach(m, MODEL_IOVA + 4096),
+			 4096);		     /* uncached, through the old root */
+	m->ops->drop_context(m, MODEL_RID2); /* someone else's */
 	assert_int_equal(model_reach(m, MODEL_IOVA), 0);
 	m->ops->drop_domain(m, 3);
 	assert_int_equal(model_reach(m, MODEL_IOVA), 0); /* walked again, through the old root */
@@ -320,8 +322,8 @@ static void test_bounds_of_memory(void **state)
 
 	model_pt(m, &pt, 2ull << 20 | 4096, 0);
 	OK(pt_map(&pt, IOVA(MODEL_IOVA), OA(pool_oa(m, m->dir)), 4096, PERM_RW, &mapped));
-	OK(pt_map(&pt, IOVA(MODEL_IOVA + (2 << 20)), rig_oa(&m->r, RIG_LEN - (1 << 20)), 4096, PERM_RW,
-		  &mapped));
+	OK(pt_map(&pt, IOVA(MODEL_IOVA + (2 << 20)), rig_oa(&m->r, RIG_LEN - (1 << 20)), 4096,
+		  PERM_RW, &mapped));
 	m->ops->set_context(m, MODEL_RID, &pt, 1);
 	m->ops->start(m);
 	FAILS(rig_xlate(&m->r, &m->port, NO_PASID, MODEL_IOVA, PERM_R, &at, &f), EFAULT);
@@ -412,7 +414,8 @@ static void test_impossible_pasids(void **state)
 	pt_fini(&pt);
 }
 
-/* After a long streak of walks the cache is still right, and still works when accesses come together. */
+/* After a long streak of walks the cache is still right, and still works when accesses come
+ * together. */
 static void test_scattered_then_close(void **state)
 {
 	struct model *m = *state;
@@ -453,7 +456,8 @@ static void test_shows_itself(void **state)
 	assert_string_equal(json_string_value(json_object_get(j, "model")), m->ops->name);
 	assert_int_equal(json_array_size(json_object_get(j, "ports")), 2);
 	assert_int_equal(json_integer_value(json_object_get(
-				 json_array_get(json_object_get(j, "ports"), 0), "iotlb_entries")), 1);
+				 json_array_get(json_object_get(j, "ports"), 0), "iotlb_entries")),
+			 1);
 	epoch_enter(slot, NULL);
 	m->hw->ops->explain(m->hw, RID(MODEL_RID), NO_PASID, IOVA(MODEL_IOVA + 0x123), w);
 	epoch_leave(slot);

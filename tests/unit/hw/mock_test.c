@@ -40,14 +40,16 @@ static void test_dirty(void **state)
 	m->ops->drop_domain(m, 1);
 	assert_int_equal(model_reach(m, MODEL_IOVA), 0);
 	assert_false(is_dirty(m, &pt, MODEL_IOVA));
-	OK(rig_write(&m->r, &m->port, MODEL_IOVA, 2)); /* cached for reading: the write must be seen */
+	OK(rig_write(&m->r, &m->port, MODEL_IOVA,
+		     2)); /* cached for reading: the write must be seen */
 	assert_true(is_dirty(m, &pt, MODEL_IOVA));
 	assert_false(is_dirty(m, &pt, MODEL_IOVA + 4096));
 	OK(rig_xlate(&m->r, &m->port, NO_PASID, MODEL_IOVA + 4096, PERM_RW, &at, NULL));
 	assert_true(is_dirty(m, &pt, MODEL_IOVA + 4096));
 
 	clear_dirty(&pt);
-	OK(rig_write(&m->r, &m->port, MODEL_IOVA, 3)); /* cached with the right to write: not seen */
+	OK(rig_write(&m->r, &m->port, MODEL_IOVA,
+		     3)); /* cached with the right to write: not seen */
 	assert_false(is_dirty(m, &pt, MODEL_IOVA));
 	m->ops->drop_range(m, 1, MODEL_IOVA, 12);
 	OK(rig_write(&m->r, &m->port, MODEL_IOVA, 4));
@@ -86,7 +88,8 @@ static void test_pasids(void **state)
 	}
 	/* neighbours, also those that share its cache slot */
 	for (unsigned i = 1; i < 64; i++)
-		FAILS(rig_xlate(&m->r, &m->port, PASID(pasid ^ i), MODEL_IOVA, PERM_R, &at, &f), EFAULT);
+		FAILS(rig_xlate(&m->r, &m->port, PASID(pasid ^ i), MODEL_IOVA, PERM_R, &at, &f),
+		      EFAULT);
 	low[(pasid & 255) * 2] = 0;
 	OK(rig_xlate(&m->r, &m->port, PASID(pasid), MODEL_IOVA, PERM_R, &at, &f));
 	m->ops->drop_context(m, MODEL_RID);
@@ -207,11 +210,8 @@ static void test_fault_ring(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_dirty),
-		TEST(test_pasids),
-		TEST(test_bad_tables),
-		TEST(test_bad_commands),
-		TEST(test_fault_ring),
+		TEST(test_dirty),	 TEST(test_pasids),	TEST(test_bad_tables),
+		TEST(test_bad_commands), TEST(test_fault_ring),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The models driven by registers, tables in memory and commands only, without a driver; one way to say
- * the same things to each of them.
+ * The models driven by registers, tables in memory and commands only, without a driver; one way to
+ * say the same things to each of them.
  */
 #ifndef TESTS_UNIT_HW_MODEL_H
 #define TESTS_UNIT_HW_MODEL_H
 
 #include "rig.h"
 
-#define MODEL_RID   0x0103u
-#define MODEL_RID2  0x0104u
-#define MODEL_IOVA  (1ull << 30) /* inside every table's reach */
-#define RING_LEN    256u
+#define MODEL_RID  0x0103u
+#define MODEL_RID2 0x0104u
+#define MODEL_IOVA (1ull << 30) /* inside every table's reach */
+#define RING_LEN   256u
 
 struct model {
 	const struct model_ops *ops;
@@ -197,16 +197,31 @@ static inline void mock_drop_range(struct model *m, u32 did, u64 iova, unsigned 
 }
 
 static const struct model_ops model_vtd = {
-	.name = "vtd", .fmt = &pt_vtdss, .top_level = 3, .make = vtd_make, .start = vtd_start,
-	.set_context = vtd_set_context, .command = vtd_command, .drop_context = vtd_drop_context,
-	.drop_all = vtd_drop_all, .drop_domain = vtd_drop_domain, .drop_range = vtd_drop_range,
+	.name = "vtd",
+	.fmt = &pt_vtdss,
+	.top_level = 3,
+	.make = vtd_make,
+	.start = vtd_start,
+	.set_context = vtd_set_context,
+	.command = vtd_command,
+	.drop_context = vtd_drop_context,
+	.drop_all = vtd_drop_all,
+	.drop_domain = vtd_drop_domain,
+	.drop_range = vtd_drop_range,
 };
 
 static const struct model_ops model_mock = {
-	.name = "mock", .fmt = &pt_amdv1_mock, .top_level = 2, .make = hw_mock_new,
-	.start = mock_start, .set_context = mock_set_context, .command = mock_command,
-	.drop_context = mock_drop_context, .drop_all = mock_drop_all,
-	.drop_domain = mock_drop_domain, .drop_range = mock_drop_range,
+	.name = "mock",
+	.fmt = &pt_amdv1_mock,
+	.top_level = 2,
+	.make = hw_mock_new,
+	.start = mock_start,
+	.set_context = mock_set_context,
+	.command = mock_command,
+	.drop_context = mock_drop_context,
+	.drop_all = mock_drop_all,
+	.drop_domain = mock_drop_domain,
+	.drop_range = mock_drop_range,
 };
 
 /* ---- */
@@ -292,6 +307,8 @@ static inline int model_teardown(void **state)
 
 #define BOTH(name)                                                                                 \
 	{#name " (vtd)", name, model_setup_vtd, model_teardown, NULL},                             \
-	{#name " (mock)", name, model_setup_mock, model_teardown, NULL}
+	{                                                                                          \
+#name " (mock)", name, model_setup_mock, model_teardown, NULL                      \
+	}
 
 #endif

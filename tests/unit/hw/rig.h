@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* An instance's memory, a piece of ordinary memory in it, and one access as a device model makes it. */
+/* An instance's memory, a piece of ordinary memory in it, and one access as a device model makes
+ * it. */
 #ifndef TESTS_UNIT_HW_RIG_H
 #define TESTS_UNIT_HW_RIG_H
 
@@ -12,8 +13,8 @@
 #define OK(x)	    assert_int_equal((x), 0)
 #define FAILS(x, e) assert_int_equal((x), -(e))
 
-#define RIG_LEN	 (2ull << 30) /* reserved, not used: room for a leaf of 1 GiB */
-#define RIG_FILL 0xa5 /* what memory holds before a DMA that must not happen */
+#define RIG_LEN	    (2ull << 30) /* reserved, not used: room for a leaf of 1 GiB */
+#define RIG_FILL    0xa5	 /* what memory holds before a DMA that must not happen */
 
 struct rig {
 	struct env env;

@@ -217,14 +217,17 @@ static void test_context_granularity(void **state)
 {
 	struct model *m = *state;
 	struct env_of_fault e;
-	const u64 dev = VTD_DESC_CONTEXT | VTD_DESC_GRAN(VTD_GRAN_SELECTIVE) | VTD_DESC_SID(MODEL_RID);
+	const u64 dev =
+		VTD_DESC_CONTEXT | VTD_DESC_GRAN(VTD_GRAN_SELECTIVE) | VTD_DESC_SID(MODEL_RID);
 
 	prepare(m, &e);
 	m->ops->set_context(m, MODEL_RID2, &e.pt, 6);
 	for (unsigned round = 0; round < 4; round++) {
-		/* drops port 2's context: not, by mask of three function bits, by domain, globally */
+		/* drops port 2's context: not, by mask of three function bits, by domain, globally
+		 */
 		const u64 lo[] = {dev, dev | 3ull << 48,
-				  VTD_DESC_CONTEXT | VTD_DESC_GRAN(VTD_GRAN_DOMAIN) | VTD_DESC_DID(6),
+				  VTD_DESC_CONTEXT | VTD_DESC_GRAN(VTD_GRAN_DOMAIN) |
+					  VTD_DESC_DID(6),
 				  VTD_DESC_CONTEXT | VTD_DESC_GRAN(VTD_GRAN_GLOBAL)};
 
 		m->ops->set_context(m, MODEL_RID2, &e.pt, 6);
@@ -328,7 +331,8 @@ static void test_wait_descriptor(void **state)
 	prepare(m, &e);
 	/* a status address without memory: the store goes nowhere, the queue goes on */
 	vtd_command(m, VTD_DESC_WAIT | VTD_DESC_WAIT_SW | VTD_DESC_WAIT_DATA(7), 1ull << 47);
-	vtd_command(m, VTD_DESC_WAIT | VTD_DESC_WAIT_SW | VTD_DESC_WAIT_DATA(7), UINT64_MAX & ~3ull);
+	vtd_command(m, VTD_DESC_WAIT | VTD_DESC_WAIT_SW | VTD_DESC_WAIT_DATA(7),
+		    UINT64_MAX & ~3ull);
 	assert_int_equal(reg32(m, VTD_FSTS), 0);
 	/* its interrupt */
 	assert_int_equal(reg32(m, VTD_IECTL), VTD_EVENT_IM);

@@ -16,7 +16,8 @@ struct machine {
 	struct iommu_dev dev, other;
 };
 
-typedef int (*make_fn)(struct env *, struct mem *, struct fault_log *, const char *, struct iommu **);
+typedef int (*make_fn)(struct env *, struct mem *, struct fault_log *, const char *,
+		       struct iommu **);
 
 static inline void machine_init(struct machine *m, make_fn make)
 {
@@ -91,7 +92,7 @@ static inline void unmap(struct domain *d, u64 iova, u64 len)
 }
 
 static inline int attach(struct machine *m, struct iommu_dev *dev, pasid_t pasid, struct domain *d,
-		  struct domain *old)
+			 struct domain *old)
 {
 	return m->iommu->ops->attach(dev, pasid, d, old);
 }
@@ -108,6 +109,8 @@ static inline struct dma_fault last_fault(struct machine *m)
 
 #define BOTH(name)                                                                                 \
 	{#name " (vtd)", name, setup_vtd, teardown, NULL},                                         \
-	{#name " (mock)", name, setup_mock, teardown, NULL}
+	{                                                                                          \
+#name " (mock)", name, setup_mock, teardown, NULL                                  \
+	}
 
 #endif

@@ -40,8 +40,9 @@ static void test_alloc(void **state)
 	FAILS(alloc(m, 0, IOMMU_HWPT_DATA_NONE, 0, &d), EINVAL);
 	FAILS(alloc(m, 0, IOMMU_HWPT_DATA_SELFTEST, 2, &d), EOPNOTSUPP);
 	assert_null(d);
-	OK(alloc(m, IOMMU_HWPT_ALLOC_NEST_PARENT | IOMMU_HWPT_ALLOC_PASID |
-			    IOMMU_HWPT_ALLOC_DIRTY_TRACKING,
+	OK(alloc(m,
+		 IOMMU_HWPT_ALLOC_NEST_PARENT | IOMMU_HWPT_ALLOC_PASID |
+			 IOMMU_HWPT_ALLOC_DIRTY_TRACKING,
 		 IOMMU_HWPT_DATA_SELFTEST, MOCK_IOMMUPT_DEFAULT, &d));
 	assert_int_equal(d->aperture.start, 1 << 24);
 	assert_int_equal(d->aperture.last, (1ull << 31) - 1);
@@ -58,7 +59,8 @@ static void test_alloc(void **state)
 static void test_no_dirty_devices(void **state)
 {
 	struct machine *m = *state;
-	struct domain *d = new_domain(m, IOMMU_HWPT_ALLOC_DIRTY_TRACKING), *plain = new_domain(m, 0);
+	struct domain *d = new_domain(m, IOMMU_HWPT_ALLOC_DIRTY_TRACKING),
+		      *plain = new_domain(m, 0);
 
 	m->other.quirks = MOCK_FLAGS_DEVICE_NO_DIRTY;
 	FAILS(m->iommu->ops->domain_alloc(&m->other, IOMMU_HWPT_ALLOC_DIRTY_TRACKING, NULL, &d),
@@ -135,8 +137,9 @@ static s64 reach_pasid(struct machine *m, u32 pasid, u64 iova)
 {
 	u8 *at;
 
-	return rig_xlate(&m->r, &m->dev.port, PASID(pasid), iova, PERM_R, &at, NULL) ?
-		       -1 : at - m->r.host;
+	return rig_xlate(&m->r, &m->dev.port, PASID(pasid), iova, PERM_R, &at, NULL)
+		       ? -1
+		       : at - m->r.host;
 }
 
 static void test_pasids(void **state)
@@ -218,7 +221,8 @@ static void test_gets_past_bad_commands(void **state)
 	struct machine *m = *state;
 	struct hw_iommu *hw = m->iommu->hw;
 	struct domain *d = new_domain(m, 0);
-	u64 *ring = table_at(&m->r.mem, OA(MOCK_RING_OA(hw->ops->reg_read(hw, MOCK_CQ_BASE, 8))), 4096);
+	u64 *ring =
+		table_at(&m->r.mem, OA(MOCK_RING_OA(hw->ops->reg_read(hw, MOCK_CQ_BASE, 8))), 4096);
 
 	map(m, d, BASE, 0, 4096, PERM_RW);
 	OK(attach(m, &m->dev, NO_PASID, d, NULL));

@@ -8,9 +8,9 @@
 #include <pthread.h>
 #include <sched.h>
 
-#define NR_DEVS	   2u
-#define ROUNDS	   20u
-#define NR_PAGES   4u
+#define NR_DEVS	 2u
+#define ROUNDS	 20u
+#define NR_PAGES 4u
 
 struct storm {
 	struct machine *m;
@@ -34,7 +34,8 @@ static void hit(struct machine *m, struct hw_port *port, u64 iova, _Atomic u64 *
 	epoch_enter(slot, NULL);
 	if (!hw_xlate(port, NO_PASID, IOVA(iova), PERM_RW, &res, NULL)) {
 		for (unsigned i = 0; i < 16; i++)
-			atomic_store_explicit((_Atomic u8 *)res.host + i, 0x77, memory_order_relaxed);
+			atomic_store_explicit((_Atomic u8 *)res.host + i, 0x77,
+					      memory_order_relaxed);
 		atomic_fetch_add_explicit(passed, 1, memory_order_relaxed);
 	}
 	epoch_leave(slot);
@@ -74,7 +75,8 @@ static void check_poison(struct machine *m)
 	for (unsigned i = 0; i < NR_PAGES * 4096; i += 4096)
 		for (unsigned j = 0; j < 16; j++)
 			assert_int_equal(atomic_load_explicit((_Atomic u8 *)m->r.host + i + j,
-							      memory_order_relaxed), RIG_FILL);
+							      memory_order_relaxed),
+					 RIG_FILL);
 }
 
 static void start(struct storm *s, struct worker *w)
@@ -193,7 +195,8 @@ static void waits_for_access(struct machine *m, void *(*how)(void *))
 	OK(pthread_create(&thread, NULL, how, &o));
 	while (!atomic_load(&o.unmapped))
 		sched_yield();
-	/* Enough for the other thread to be done if nothing held it; waiting longer proves no more. */
+	/* Enough for the other thread to be done if nothing held it; waiting longer proves no more.
+	 */
 	for (unsigned i = 0; i < 2000; i++) {
 		sched_yield();
 		assert_false(atomic_load(&o.done));

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the VT-d driver offers, as Linux's does in legacy mode; and what it writes for the hardware. */
+/* What the VT-d driver offers, as Linux's does in legacy mode; and what it writes for the hardware.
+ */
 #include "machine.h"
 
 #include <linux/iommufd.h>
@@ -92,7 +93,8 @@ static void test_flush_descriptors(void **state)
 
 	OK(attach(m, &m->dev, NO_PASID, d, NULL));
 	flush(d, BASE, BASE + 4095, false);
-	assert_int_equal(last_desc(m, &hi) & 0x3f, VTD_DESC_IOTLB | VTD_DESC_GRAN(VTD_GRAN_SELECTIVE));
+	assert_int_equal(last_desc(m, &hi) & 0x3f,
+			 VTD_DESC_IOTLB | VTD_DESC_GRAN(VTD_GRAN_SELECTIVE));
 	assert_int_equal(hi, BASE | VTD_DESC_HI_IH);
 	flush(d, BASE, BASE + 4095, true);
 	last_desc(m, &hi);
@@ -182,12 +184,9 @@ static void test_gets_past_a_bad_descriptor(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_alloc_flags),
-		TEST(test_offers),
-		TEST(test_flush_descriptors),
-		TEST(test_no_flush_without_devices),
-		TEST(test_context_entries),
-		TEST(test_gets_past_a_bad_descriptor),
+		TEST(test_alloc_flags),	      TEST(test_offers),
+		TEST(test_flush_descriptors), TEST(test_no_flush_without_devices),
+		TEST(test_context_entries),   TEST(test_gets_past_a_bad_descriptor),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
