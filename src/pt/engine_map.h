@@ -259,18 +259,22 @@ ALWAYS_INLINE bool hot_find(struct pt *pt, u64 iova)
 	return true;
 }
 
-/* One granule into the hot table. Return: false when it needs the long way, if only to be refused. */
-ALWAYS_INLINE bool map_one(struct pt *pt, u64 iova, u64 oa, u8 perm)
+/*
+ * One leaf of an item's size into the hot table of its level. Return: false when it needs the long way,
+ * if only to be refused.
+ */
+ALWAYS_INLINE bool map_one(struct pt *pt, unsigned level, u64 iova, u64 oa, u8 perm)
 {
-	u64 *item = pt->hot[0].table + index_of(iova, 0);
+	u64 *item = pt->hot[level].table + index_of(iova, level);
+	u64 len = 1ull << item_lg2(level);
 
-	if (unlikely((iova | oa) & (GRANULE - 1)) || unlikely(oa > pt->last_oa) ||
-	    unlikely((u8)(perm - 1) >= PERM_RW) || unlikely(!(pt->pgsizes & GRANULE)))
+	if (unlikely((iova | oa) & (len - 1)) || unlikely(iova > pt->last_iova) ||
+	    unlikely(oa > pt->last_oa) || unlikely((u8)(perm - 1) >= PERM_RW) || unlikely(!(pt->pgsizes & len)))
 		return false;
 	if (unlikely(fmt_present(*item)))
 		return false;
-	item_store(item, fmt_make_leaf(oa, perm, 0, FMT_GRANULE_LG2));
-	++*pt->hot[0].note;
+	item_store(item, fmt_make_leaf(oa, perm, level, item_lg2(level)));
+	++*pt->hot[level].note;
 	return true;
 }
 
@@ -294,7 +298,10 @@ static int PT(map)(struct pt *pt, u64 iova, oa_t oa, u64 len, u8 perm, u64 *mapp
 {
 	struct map m;
 
-	if (len == GRANULE && likely(hot_find(pt, iova)) && likely(map_one(pt, iova, oa.v, perm))) {
+	if ((len == GRANULE && likely(hot_find(pt, iova)) &&
+	     likely(map_one(pt, 0, iova, oa.v, perm))) ||
+	    (len == 1ull << item_lg2(1) && pt->hot[1].tag == iova >> table_lg2(1) &&
+	     likely(map_one(pt, 1, iova, oa.v, perm)))) {
 		*mapped = len;
 		return 0;
 	}

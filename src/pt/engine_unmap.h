@@ -171,20 +171,20 @@ ALWAYS_INLINE bool unmap_hot(struct unmap *u)
 	return note_nr(note_of(pt->mem, table));
 }
 
-/* One granule: the common call. */
-ALWAYS_INLINE bool unmap_one(struct pt *pt, u64 start, u64 last, struct pt_gather *g)
+/* One leaf of an item's size, not its table's last, out of the hot table of its level. */
+ALWAYS_INLINE bool unmap_one(struct pt *pt, unsigned level, u64 start, u64 last, struct pt_gather *g)
 {
-	u64 *item;
+	const struct pt_hot *hot = &pt->hot[level];
+	u64 *item = hot->table + index_of(start, level);
 
-	if (last - start != GRANULE - 1 || unlikely(start & (GRANULE - 1)) ||
-	    unlikely(!hot_find(pt, start)) || unlikely(note_nr(pt->hot[0].note) <= 1))
+	if (unlikely(start & ((1ull << item_lg2(level)) - 1)) || unlikely(note_nr(hot->note) <= 1))
 		return false;
-	item = pt->hot[0].table + index_of(start, 0);
-	if (unlikely(!fmt_present(*item)) || unlikely(leaf_lg2(*item, 0) != FMT_GRANULE_LG2))
+	if (unlikely(!fmt_present(*item)) || unlikely(!fmt_is_leaf(*item, level)) ||
+	    unlikely(leaf_lg2(*item, level) != item_lg2(level)))
 		return false;
 	item_store(item, 0);
-	--*pt->hot[0].note;
-	gather_leaves(g, start, last, FMT_GRANULE_LG2);
+	--*hot->note;
+	gather_leaves(g, start, last, item_lg2(level));
 	return true;
 }
 
@@ -202,8 +202,13 @@ static NOINLINE u64 unmap_some(struct pt *pt, u64 start, u64 last, struct pt_gat
 
 static u64 PT(unmap)(struct pt *pt, u64 start, u64 last, struct pt_gather *g)
 {
-	if (likely(unmap_one(pt, start, last, g)))
-		return GRANULE;
+	u64 len = last - start + 1; /* 0: all of a 64-bit space */
+
+	if ((len == GRANULE && likely(hot_find(pt, start)) &&
+	     likely(unmap_one(pt, 0, start, last, g))) ||
+	    (len == 1ull << item_lg2(1) && pt->hot[1].tag == start >> table_lg2(1) &&
+	     likely(unmap_one(pt, 1, start, last, g))))
+		return len;
 	return unmap_some(pt, start, last, g);
 }
 

@@ -283,6 +283,28 @@ static void out_of_memory_at_birth(struct fixture *fx)
 	fault_arm(&fx->env.fault, 0);
 }
 
+/* A space smaller than a table: the table's other items are out of range. */
+static void narrow(struct fixture *fx)
+{
+	u64 least = 1ull << fx->pt.fmt->granule_lg2, mapped;
+	struct pt pt;
+
+	for (unsigned bits = 16; bits <= 24; bits += 8) {
+		u64 end = 1ull << bits;
+
+		assert_int_equal(
+			pt_init(&pt, fx->pt.fmt, &fx->mem, &(struct pt_cfg){.va_bits = bits}), 0);
+		assert_int_equal(pt.last_iova, end - 1);
+		assert_int_equal(pt_map(&pt, IOVA(end - least), OA(0), least, PERM_R, &mapped), 0);
+		assert_int_equal(pt_map(&pt, IOVA(end), OA(0), least, PERM_R, &mapped), -ERANGE);
+		assert_int_equal(mapped, 0);
+		assert_int_equal(pt_iova_to_oa(&pt, IOVA(end)).v, UINT64_MAX);
+		assert_int_equal(pt_unmap(&pt, (struct iova_range){0, UINT64_MAX}, &fx->g), least);
+		pt_gather_free(&fx->mem, &fx->g);
+		pt_fini(&pt);
+	}
+}
+
 static void impossible_configurations(struct fixture *fx)
 {
 	const struct pt_fmt *fmt = fx->pt.fmt;
@@ -315,6 +337,7 @@ const struct suite_test map_tests[] = {
 	{"unmap everything", unmap_everything},
 	{"growing top", growing},
 	{"out of memory at birth", out_of_memory_at_birth},
+	{"a space smaller than a table", narrow},
 	{"impossible configurations", impossible_configurations},
 	{0},
 };
