@@ -209,6 +209,9 @@ static void pasids(void **state)
 	assert_int_equal(dev_attach(dev, PASID(5), &id), 0);
 	assert_int_equal(dev_attach(dev, PASID(5), &id), -EBUSY);
 	assert_int_equal(dev_attached_hwpt(dev, PASID(5)), with);
+	/* A device that has no PASIDs. */
+	r->idev[1].pasid_bits = 0;
+	assert_int_equal(dev_attach(r->dev[1], PASID(5), &id), -EINVAL);
 	/* A plain HWPT and PASIDs exclude each other, both ways. */
 	id = plain;
 	assert_int_equal(dev_attach(dev, NO_PASID, &id), -EINVAL);
