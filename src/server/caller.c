@@ -138,13 +138,14 @@ static void caller_fd_undo(struct caller *c, int fd)
 {
 	struct session *ss = session_of(c);
 	struct chan_sub sub = {.op = CHAN_SUB_UNDO, .fd = fd};
+	struct server *s = ss->server;
 	struct token *t;
 
-	rwlock_read(&ss->server->lock);
-	t = client_token(ss->client, ss->installed);
+	rwlock_read(&s->lock);
+	t = client_token(s, ss->client, ss->installed);
 	if (t)
 		t->closing = true;
-	rwlock_read_drop(&ss->server->lock);
+	rwlock_read_drop(&s->lock);
 	session_sub(ss, &sub);
 }
 

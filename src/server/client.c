@@ -242,7 +242,7 @@ static u32 handle_make(u32 gen, u32 idx)
 	return gen << HANDLE_IDX_BITS | idx;
 }
 
-u32 client_handle(struct client *c, struct token *t)
+u32 client_handle(struct server *s, struct client *c, struct token *t)
 {
 	const u32 max_gen = (1u << (32 - HANDLE_IDX_BITS)) - 1;
 	u32 free_idx = UINT32_MAX;
@@ -266,7 +266,7 @@ u32 client_handle(struct client *c, struct token *t)
 	return handle_make(slot->gen, free_idx);
 }
 
-struct token *client_token(struct client *c, u32 handle)
+struct token *client_token(struct server *s, struct client *c, u32 handle)
 {
 	u32 idx = handle & ((1u << HANDLE_IDX_BITS) - 1);
 
@@ -277,14 +277,15 @@ struct token *client_token(struct client *c, u32 handle)
 
 struct file *client_file(struct client *c, u32 handle)
 {
+	struct server *s = c->server;
 	struct file *f = NULL;
 	struct token *t;
 
-	rwlock_read(&c->server->lock);
-	t = client_token(c, handle);
+	rwlock_read(&s->lock);
+	t = client_token(s, c, handle);
 	if (t)
 		f = file_get(t->file);
-	rwlock_read_drop(&c->server->lock);
+	rwlock_read_drop(&s->lock);
 	return f;
 }
 

@@ -87,10 +87,10 @@ json_t *clients_describe(struct server *s);
 
 /* The handle of a token the client holds (finds or makes it). Return: a handle; 0 when out of
  * memory. */
-u32 client_handle(struct client *c, struct token *t) MUST_HOLD(c->server->lock);
+u32 client_handle(struct server *s, struct client *c, struct token *t) MUST_HOLD(s->lock);
 /* Return: the file with a reference; NULL when the handle is unknown or hung up. */
 struct file *client_file(struct client *c, u32 handle);
-struct token *client_token(struct client *c, u32 handle) MUST_HOLD_READ(c->server->lock);
+struct token *client_token(struct server *s, struct client *c, u32 handle) MUST_HOLD_READ(s->lock);
 /* Pages of the process that we have pinned and locked. */
 void client_charged(struct server *s, pid_t pid, u64 *out_pinned, u64 *out_locked);
 /* The token goes: every client forgets it. */

@@ -46,7 +46,7 @@ static int token_add(struct client *c, struct token *t, u32 *out_handle)
 
 	rwlock_write(&s->lock);
 	list_push_back(bucket_of(s, t->ino), &t->bucket);
-	*out_handle = client_handle(c, t);
+	*out_handle = client_handle(s, c, t);
 	if (!*out_handle)
 		rc = -ENOMEM;
 	else if (epoll_ctl(s->token_epoll_fd, EPOLL_CTL_ADD, t->fd, &ev))
@@ -156,16 +156,18 @@ void tokens_drain(struct server *s)
 
 void tokens_closing(struct client *c, u32 handle, bool closing)
 {
-	rwlock_read(&c->server->lock);
+	struct server *s = c->server;
+
+	rwlock_read(&s->lock);
 	for (u32 i = 0; i < c->nr_slots; i++) {
-		struct token *t = handle ? client_token(c, handle) : c->slots[i].token;
+		struct token *t = handle ? client_token(s, c, handle) : c->slots[i].token;
 
 		if (t)
 			t->closing = closing;
 		if (handle)
 			break;
 	}
-	rwlock_read_drop(&c->server->lock);
+	rwlock_read_drop(&s->lock);
 }
 
 void tokens_drain_closed(struct client *c, u32 handle)

@@ -76,7 +76,7 @@ static long serve_identify(struct session *ss)
 	rwlock_write(&s->lock);
 	t = token_find(s, fd);
 	if (t) {
-		ss->reply.handle = client_handle(ss->client, t);
+		ss->reply.handle = client_handle(s, ss->client, t);
 		ss->reply.node = t->node;
 	}
 	rwlock_write_drop(&s->lock);
@@ -92,7 +92,7 @@ static long serve_stat(struct session *ss)
 	struct token *t;
 
 	rwlock_read(&s->lock);
-	t = client_token(ss->client, ss->req.handle);
+	t = client_token(s, ss->client, ss->req.handle);
 	if (t)
 		ss->reply.node = t->node;
 	rwlock_read_drop(&s->lock);

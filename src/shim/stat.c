@@ -14,6 +14,13 @@ static int patch(const char *real, int rc, struct stat *st)
 	return rc;
 }
 
+/* "" names the descriptor itself. A program may pass NULL, whatever the header promises the
+ * compiler. */
+static bool is_empty(const char *volatile path)
+{
+	return path && !*path;
+}
+
 EXPORT int stat(const char *path, struct stat *st)
 {
 	char buf[PATH_MAX];
@@ -58,7 +65,7 @@ EXPORT int fstatat(int dirfd, const char *path, struct stat *st, int flags)
 	const char *real;
 	int rc;
 
-	if (shim_active() && path && !*path && flags & AT_EMPTY_PATH && dirfd >= 0)
+	if (shim_active() && is_empty(path) && flags & AT_EMPTY_PATH && dirfd >= 0)
 		return fstat(dirfd, st);
 	real = path_real(dirfd, path, buf);
 	rc = REAL.fstatat(dirfd, real, st, flags);
@@ -93,7 +100,7 @@ EXPORT int statx(int dirfd, const char *path, int flags, unsigned mask, struct s
 			patch_statx(sx, &look);
 		return rc;
 	}
-	if (!S_ISSOCK(sx->stx_mode) || !path || *path || dirfd < 0)
+	if (!S_ISSOCK(sx->stx_mode) || !is_empty(path) || dirfd < 0)
 		return rc;
 	handle = fd_handle(dirfd);
 	if (handle && node_look_fd(handle, &look, NULL))

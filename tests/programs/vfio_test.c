@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A VFIO device as an unmodified program uses it: trapped registers from any thread and by any kind of
- * store, signals of its own, interrupts in epoll, and the end of its process at a bad moment.
+ * A VFIO device as an unmodified program uses it: trapped registers from any thread and by any kind
+ * of store, signals of its own, interrupts in epoll, and the end of its process at a bad moment.
  */
 #include <linux/vfio.h>
 #include <pthread.h>
@@ -101,8 +101,9 @@ static void threads(void **state)
 
 	up(&v);
 	for (unsigned i = 0; i < 4; i++)
-		assert_int_equal(pthread_create(&t[i], NULL, store_own_byte,
-						(void *)(v.regs + DCACTRL + i)), 0);
+		assert_int_equal(
+			pthread_create(&t[i], NULL, store_own_byte, (void *)(v.regs + DCACTRL + i)),
+			0);
 	for (unsigned i = 0; i < 4; i++) {
 		assert_int_equal(pthread_join(t[i], &bad), 0);
 		assert_null(bad);
@@ -175,7 +176,8 @@ static void interrupts_in_epoll(void **state)
 		s32 fd;
 	} irq = {.set = {sizeof(irq), VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
 			 VFIO_PCI_MSIX_IRQ_INDEX, 0, 1}};
-	struct vfio_irq_set test = {sizeof(test), VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER,
+	struct vfio_irq_set test = {sizeof(test),
+				    VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER,
 				    VFIO_PCI_MSIX_IRQ_INDEX, 0, 1};
 	struct epoll_event ev = {.events = EPOLLIN};
 	int ep = epoll_create1(EPOLL_CLOEXEC);
@@ -254,9 +256,12 @@ static void file_access(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(widths),	  cmocka_unit_test(threads),
-		cmocka_unit_test(own_handler),	  cmocka_unit_test(blocked_signal),
-		cmocka_unit_test(interrupts_in_epoll), cmocka_unit_test(killed_owner),
+		cmocka_unit_test(widths),
+		cmocka_unit_test(threads),
+		cmocka_unit_test(own_handler),
+		cmocka_unit_test(blocked_signal),
+		cmocka_unit_test(interrupts_in_epoll),
+		cmocka_unit_test(killed_owner),
 		cmocka_unit_test(file_access),
 	};
 
