@@ -132,10 +132,7 @@ static void at_the_edges(struct fixture *fx)
 /* A write that comes too late does not bring a leaf back. */
 static void write_after_unmap(struct fixture *fx)
 {
-	void (*set)(const struct mem *, const struct pt_leaf *) =
-		fx->pt.fmt == &pt_vtdss	  ? vtdss_leaf_set_dirty
-		: fx->pt.fmt == &pt_amdv1 ? amdv1_leaf_set_dirty
-					  : amdv1_mock_leaf_set_dirty;
+	leaf_set_dirty_fn set = leaf_set_dirty(fx);
 	struct pt_leaf leaf, gone;
 
 	assert_int_equal(map(fx, 0, 0, fx->least, PERM_RW), 0);

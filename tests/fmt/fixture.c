@@ -77,3 +77,10 @@ int map(struct fixture *fx, u64 iova, u64 oa, u64 len, u8 perm)
 	assert_int_equal(mapped, rc ? 0 : len);
 	return rc;
 }
+
+leaf_set_dirty_fn leaf_set_dirty(const struct fixture *fx)
+{
+	if (fx->pt.fmt == &pt_vtdss)
+		return vtdss_leaf_set_dirty;
+	return fx->pt.fmt == &pt_amdv1 ? amdv1_leaf_set_dirty : amdv1_mock_leaf_set_dirty;
+}

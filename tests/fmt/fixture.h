@@ -44,6 +44,10 @@ u64 *item_at(const struct fixture *fx, oa_t item);
 /* Map, and expect all of it or an error that mapped nothing. */
 int map(struct fixture *fx, u64 iova, u64 oa, u64 len, u8 perm);
 
+/* The function by which this format's hardware model marks a leaf. */
+typedef void (*leaf_set_dirty_fn)(const struct mem *, const struct pt_leaf *);
+leaf_set_dirty_fn leaf_set_dirty(const struct fixture *fx);
+
 #define STEPS_MAX 8
 
 #endif

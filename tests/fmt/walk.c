@@ -2,6 +2,8 @@
 /* The walk that hardware makes, and what an item changed behind our back does to it. */
 #include "suite.h"
 
+#include <stdlib.h>
+
 static u64 encoded(const struct fixture *fx, u64 oa)
 {
 	return oa << (12 - fx->pt.fmt->granule_lg2);
@@ -121,6 +123,54 @@ static void wrong_roots(struct fixture *fx)
 	}
 }
 
+/* Tables that are not in the pool, as a guest's: the same walk, through guarded reads. */
+static void tables_elsewhere(struct fixture *fx)
+{
+	u64 len = 2ull << 20, iova = 7 * fx->least;
+	struct pt_step step[STEPS_MAX], again[STEPS_MAX];
+	struct pt_leaf leaf, other;
+	u8 *host = aligned_alloc(PAGE_SIZE, len);
+	struct seg *seg;
+	unsigned nr;
+
+	assert_int_equal(seg_add(&fx->mem, SEG_TOKEN, host, len, &seg), 0);
+	assert_int_equal(map(fx, iova, 9 * fx->least, fx->least, PERM_RW), 0);
+	assert_int_equal(walk(fx, iova, &leaf), 0);
+	nr = steps(fx, iova, step);
+	for (unsigned i = 0; i < nr; i++) {
+		u64 table = step[i].item.v & ~(PAGE_SIZE - 1);
+		u64 *items = (u64 *)(host + i * PAGE_SIZE);
+
+		memcpy(items, item_at(fx, OA(table)), PAGE_SIZE);
+		if (!step[i].leaf)
+			items[step[i].index] += encoded(fx, seg->base.v + (i + 1) * PAGE_SIZE) -
+						encoded(fx, step[i].oa.v);
+	}
+	assert_int_equal(
+		fx->pt.fmt->walk(&fx->mem, seg->base, fx->pt.top_level, iova, &other), 0);
+	assert_int_equal(other.oa.v, leaf.oa.v);
+	assert_int_equal(other.last, leaf.last);
+	assert_int_equal(other.perm, leaf.perm);
+	assert_int_equal(other.item.v,
+			 seg->base.v + (nr - 1) * PAGE_SIZE + (leaf.item.v & (PAGE_SIZE - 1)));
+	assert_int_equal(
+		fx->pt.fmt->steps(&fx->mem, seg->base, fx->pt.top_level, iova, again, STEPS_MAX), nr);
+	leaf_set_dirty(fx)(&fx->mem, &other);
+	assert_int_equal(
+		fx->pt.fmt->walk(&fx->mem, seg->base, fx->pt.top_level, iova, &other), 0);
+	assert_true(other.dirty);
+	assert_int_equal(walk(fx, iova, &leaf), 0);
+	assert_false(leaf.dirty);
+	assert_int_equal(fx->pt.fmt->walk(&fx->mem, seg->base, fx->pt.top_level,
+					  iova + fx->least, &other),
+			 -ENOENT);
+	seg_put(&fx->mem, seg);
+	assert_int_equal(fx->pt.fmt->walk(&fx->mem, OA(1ull << 45), fx->pt.top_level, iova, &other),
+			 -EIO);
+	assert_int_equal(unmap(fx, iova, iova + fx->least - 1), fx->least);
+	free(host);
+}
+
 /* A step's buffer may be shorter than the walk. */
 static void few_steps(struct fixture *fx)
 {
@@ -235,5 +285,6 @@ const struct suite_test walk_tests[] = {
 	{"permissions of all levels", permissions_of_all_levels},
 	{"wrong roots", wrong_roots},
 	{"few steps", few_steps},
+	{"tables elsewhere", tables_elsewhere},
 	{0},
 };
