@@ -145,6 +145,12 @@ static void attach_reply_faults(void **state)
 	assert_int_equal(ioctl_of(r, VFIO_DEVICE_ATTACH_IOMMUFD_PT, a), -EFAULT);
 	assert_int_equal(fakes.nr_attach, 1);
 	assert_int_equal(fakes.nr_detach, 1);
+	assert_int_equal(mprotect(a, PAGE_SIZE, PROT_READ | PROT_WRITE), 0);
+	*a = (struct vfio_device_attach_iommufd_pt){.argsz = sizeof(*a), .flags = 1, .pasid = 6};
+	assert_int_equal(mprotect(a, PAGE_SIZE, PROT_READ), 0);
+	assert_int_equal(ioctl_of(r, VFIO_DEVICE_ATTACH_IOMMUFD_PT, a), -EFAULT);
+	assert_int_equal(fakes.nr_detach, 2);
+	assert_int_equal(fakes.last_pasid, 6); /* what this request attached */
 }
 
 static void detach(void **state)

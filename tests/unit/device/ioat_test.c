@@ -576,6 +576,98 @@ static void interrupts(void **state)
 	close(fd);
 }
 
+/* What DPDK's driver does from probe to recovery from an error, and what it waits for. */
+static void as_dpdk_does(void **state)
+{
+	struct rig *r = *state;
+	const unsigned nr = 32, bad = 5;
+	u64 sts;
+
+	assert_int_equal(load(r, IOAT_CHANCTRL, 2) & 0x100, 0); /* not in use */
+	store(r, IOAT_CHANCMD, IOAT_CMD_SUSPEND, 1);
+	store(r, IOAT_CHANCMD, IOAT_CMD_RESET, 1);
+	assert_int_equal(load(r, IOAT_CHANCMD, 1) & IOAT_CMD_RESET, 0);
+	store(r, IOAT_CHANCTRL, 0x0c, 2);
+	make_ring(nr, 64);
+	store(r, IOAT_CHAINADDR, RING, 8);
+	store(r, IOAT_CHANCMP, COMPL, 8);
+	assert_int_not_equal(status(r), IOAT_STS_HALTED);
+	desc(bad)->src = BUS_LEN;
+	store(r, IOAT_DMACOUNT, 10, 2);
+	while ((completion() & IOAT_STS_MASK) != IOAT_STS_HALTED)
+		sched_yield();
+	/* The address is that of the last good one: the next is the bad one. */
+	assert_int_equal((completion() & ~7ull) - RING, (bad - 1) * 64);
+	assert_int_equal(load(r, IOAT_CHANERR, 4), IOAT_ERR_SRC_ADDR);
+	store(r, IOAT_CHANERR, load(r, IOAT_CHANERR, 4), 4);
+	store(r, IOAT_CHANCMD, IOAT_CMD_RESET, 1);
+	store(r, IOAT_CHAINADDR, desc(bad)->next, 8);
+	store(r, IOAT_CHANCTRL, 0x0c, 2);
+	store(r, IOAT_CHANCMP, COMPL, 8);
+	assert_int_equal(load(r, IOAT_CHANSTS, 8), IOAT_STS_ARMED); /* and no address */
+	store(r, IOAT_DMACOUNT, 10 - bad - 1, 2); /* what is left, counted from the new start */
+	while (completion() != (desc_at(9) | IOAT_STS_DONE))
+		sched_yield();
+	assert_memory_equal(bus.mem + DST + 64 * (bad + 1), bus.mem + SRC + 64 * (bad + 1), 64 * 4);
+	assert_int_equal(bus.mem[DST + 64 * bad], 0xee);
+	/* Stop, and start anew. */
+	store(r, IOAT_CHANCMD, IOAT_CMD_SUSPEND, 1);
+	assert_int_equal(status(r), IOAT_STS_SUSPENDED);
+	store(r, IOAT_CHAINADDR, RING, 8);
+	store(r, IOAT_CHANCMP, COMPL, 8);
+	store(r, IOAT_DMACOUNT, 1, 2);
+	do {
+		sts = load(r, IOAT_CHANSTS, 8);
+	} while (sts != (desc_at(0) | IOAT_STS_DONE));
+}
+
+/* What Linux's driver does: a null descriptor starts the channel, errors without a reset. */
+static void as_linux_does(void **state)
+{
+	struct rig *r = *state;
+	const u32 run = 0x1d;
+	unsigned sts = status(r);
+
+	/* Only an active or idle channel is suspended, and then waited for. */
+	assert_true(sts != IOAT_STS_ACTIVE && sts != IOAT_STS_DONE);
+	store(r, IOAT_CHANERR, load(r, IOAT_CHANERR, 4), 4);
+	store(r, IOAT_CHANCMD, IOAT_CMD_RESET, 1);
+	assert_int_equal(load(r, IOAT_CHANCMD, 1) & IOAT_CMD_RESET, 0);
+	store(r, IOAT_INTRCTRL, 0x09, 1);
+	store(r, IOAT_CHANCTRL, run, 2);
+	store(r, IOAT_CHANCMP, (u32)COMPL, 4);
+	store(r, IOAT_CHANCMP + 4, COMPL >> 32, 4);
+	make_ring(8, 64);
+	*desc(0) = (struct ioat_desc){
+		.size = 64,
+		.ctl = IOAT_DESC_NULL | IOAT_DESC_INT | IOAT_DESC_COMPL,
+		.next = desc_at(1),
+	};
+	store(r, IOAT_CHAINADDR, (u32)RING, 4);
+	store(r, IOAT_CHAINADDR + 4, RING >> 32, 4);
+	store(r, IOAT_DMACOUNT, 1, 2);
+	sts = status(r);
+	assert_true(sts == IOAT_STS_ACTIVE || sts == IOAT_STS_DONE); /* at once */
+	while ((completion() & ~0x3full) != desc_at(0))
+		sched_yield();
+	desc(2)->dst = BUS_LEN;
+	store(r, IOAT_DMACOUNT, 4, 2);
+	while ((completion() & IOAT_STS_MASK) != IOAT_STS_HALTED)
+		sched_yield();
+	assert_int_equal(completion() & ~0x3full, desc_at(1));
+	/* Acknowledged and restarted behind the bad one, with the count from 0 again. */
+	store(r, IOAT_CHANERR, load(r, IOAT_CHANERR, 4), 4);
+	store(r, IOAT_CHANCMP, (u32)COMPL, 4);
+	store(r, IOAT_CHANCMP + 4, COMPL >> 32, 4);
+	store(r, IOAT_CHAINADDR, (u32)desc_at(3), 4);
+	store(r, IOAT_CHAINADDR + 4, desc_at(3) >> 32, 4);
+	store(r, IOAT_DMACOUNT, 1, 2);
+	while ((completion() & ~0x3full) != desc_at(3))
+		sched_yield();
+	assert_memory_equal(bus.mem + DST + 3 * 64, bus.mem + SRC + 3 * 64, 64);
+	store(r, IOAT_CHANCTRL, run, 2);
+}
+
 /* Odd widths and offsets land where they should; nothing else moves. */
 static void stores_of_any_shape(void **state)
 {
@@ -637,7 +729,7 @@ int main(void)
 		T(identity), T(copies), T(counts_wrap), T(fill_and_null), T(chain_and_append),
 		T(errors), T(chain_errors), T(suspend_resume), T(endless), T(hanging_access),
 		T(reset_in_the_middle), T(page_before_completion),
-		T(interrupts), T(stores_of_any_shape), T(page_is_output), T(out_of_memory),
+		T(interrupts), T(as_dpdk_does), T(as_linux_does), T(stores_of_any_shape), T(page_is_output), T(out_of_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
