@@ -16,7 +16,7 @@
 #include <time.h>
 
 #define PAGE 4096ul
-#define NR   512u
+#define NR   64u
 #define IOVA (1ul << 24)
 
 static uint64_t now_ns(void)
