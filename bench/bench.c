@@ -212,19 +212,21 @@ static void add_side(struct bench *b, const struct side *side)
 
 static void load_peers(struct bench *b, const struct options *o)
 {
-	char dir[] = "/tmp/ioasis-bench-XXXXXX", so[64];
+	char dir[] = "/tmp/ioasis-bench-XXXXXX", linux_so[64], tree_so[64];
 
 	if (!mkdtemp(dir))
 		return;
-	snprintf(so, sizeof(so), "%s/peer.so", dir);
 	for (unsigned i = 0; i < ARRAY_SIZE(compilers); i++) {
 		char *cc = (char *)(uintptr_t)compilers[i], *src = (char *)(uintptr_t)o->linux_src;
-		char *linux_argv[] = {BENCH_PEERS "/build.sh", src, so, cc, NULL};
-		char *tree_argv[] = {BENCH_PEERS "/tree.sh", so, cc, NULL};
+		char *linux_argv[] = {BENCH_PEERS "/build.sh", src, linux_so, cc, NULL};
+		char *tree_argv[] = {BENCH_PEERS "/tree.sh", tree_so, cc, NULL};
 
+		/* A name of its own each: dlopen() hands out the library it knows by that name. */
+		snprintf(linux_so, sizeof(linux_so), "%s/linux-%s.so", dir, cc);
+		snprintf(tree_so, sizeof(tree_so), "%s/tree-%s.so", dir, cc);
 		if (src && *src)
-			add_side(b, load_peer(linux_argv, so, "linux_side"));
-		add_side(b, load_peer(tree_argv, so, "tree_side"));
+			add_side(b, load_peer(linux_argv, linux_so, "linux_side"));
+		add_side(b, load_peer(tree_argv, tree_so, "tree_side"));
 	}
 	rmdir(dir);
 	if (!o->linux_src || !*o->linux_src)
