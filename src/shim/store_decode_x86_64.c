@@ -128,6 +128,8 @@ static void read_component(const u8 *fp, unsigned component, unsigned off, u8 *t
 		return;
 	if (component == XFEATURE_SSE)
 		start = 160;
+	else if (component == XFEATURE_AVX)
+		start = 576; /* the first extended component: no need for CPUID, a trap in a guest */
 	else
 		__cpuid_count(0xd, component, eax, start, ecx, edx);
 	if (start + off + len <= size)

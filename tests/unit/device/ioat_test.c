@@ -688,6 +688,36 @@ static void stores_of_any_shape(void **state)
 	assert_int_equal(load(r, IOAT_CBVER, 1), 0x33);
 }
 
+/* Rings and registers of a program that means harm: whatever they do, a reset ends it. */
+static void hostile(void **state)
+{
+	struct rig *r = *state;
+	static const u8 regs[] = {IOAT_CHANCTRL, IOAT_CHANCMD, IOAT_DMACOUNT, IOAT_CHAINADDR,
+				  IOAT_CHANCMP, IOAT_CHANERR, IOAT_INTRCTRL};
+	u64 seed = 11;
+
+	for (int round = 0; round < 500; round++) {
+		bus.direct = round & 1;
+		arm(r);
+		for (unsigned i = 0; i < 64; i++) {
+			*desc(i) = (struct ioat_desc){
+				.size = (u32)(rnd(&seed) % 4 ? rnd(&seed) % 8192 : rnd(&seed)),
+				.ctl = (u32)(rnd(&seed) % 4 ? rnd(&seed) & 0x010007ff : rnd(&seed)),
+				.src = rnd(&seed) % (BUS_LEN + PAGE_SIZE),
+				.dst = rnd(&seed) % 8 ? DST + rnd(&seed) % 0x100000 :
+							rnd(&seed) % BUS_LEN, /* the ring, too */
+				.next = rnd(&seed) % 8 ? desc_at(rnd(&seed) % 64) : rnd(&seed),
+			};
+		}
+		for (unsigned i = 0; i < 20; i++)
+			store(r, regs[rnd(&seed) % ARRAY_SIZE(regs)],
+			      rnd(&seed) % 2 ? 1u << rnd(&seed) % 6 : RING + (rnd(&seed) % 64) * 64,
+			      1u << rnd(&seed) % 4);
+		store(r, IOAT_CHANCMD, IOAT_CMD_RESET, 1);
+		assert_int_equal(load(r, IOAT_CHANSTS, 8), IOAT_STS_HALTED);
+	}
+}
+
 /* A program that scribbles on the page by other means changes its view, not the device. */
 static void page_is_output(void **state)
 {
@@ -729,7 +759,7 @@ int main(void)
 		T(identity), T(copies), T(counts_wrap), T(fill_and_null), T(chain_and_append),
 		T(errors), T(chain_errors), T(suspend_resume), T(endless), T(hanging_access),
 		T(reset_in_the_middle), T(page_before_completion),
-		T(interrupts), T(as_dpdk_does), T(as_linux_does), T(stores_of_any_shape), T(page_is_output), T(out_of_memory),
+		T(interrupts), T(as_dpdk_does), T(as_linux_does), T(stores_of_any_shape), T(hostile), T(page_is_output), T(out_of_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
