@@ -77,23 +77,28 @@ static void client_src_ready(struct server *s, struct watch *src, u32 events)
 
 static int client_claim(struct server *s, struct client *c, pid_t pid)
 {
-	int rc;
+	struct mm *mm;
+	int fd, rc;
 
 	if (c->pid)
 		return c->pid == pid ? 0 : -EPERM;
-	rc = mm_attach(&s->ioasis->mem, pid, &c->mm);
+	rc = mm_attach(&s->ioasis->mem, pid, &mm);
 	if (rc)
 		return rc;
-	c->src = (struct watch){.ready = client_src_ready, .free = client_src_free};
+	fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	rc = fd < 0 ? -errno : 0;
+	c->src = (struct watch){.ready = client_src_ready, .free = client_src_free, .fd = fd};
 	list_init(&c->src.node);
-	c->src.fd = (int)syscall(SYS_pidfd_open, pid, 0);
-	rc = c->src.fd < 0 ? -errno : watch_add(s, &c->src, EPOLLIN);
+	if (!rc)
+		rc = watch_add(s, &c->src, EPOLLIN);
 	if (rc) {
-		mm_put(c->mm);
-		c->mm = NULL;
-		return rc;
+		mm_put(mm);
+		return rc; /* with the client: client_put() closes the descriptor */
 	}
+	rwlock_write(&s->lock);
+	c->mm = mm;
 	c->pid = pid;
+	rwlock_write_drop(&s->lock);
 	return 0;
 }
 

@@ -136,6 +136,7 @@ struct session {
 	u64 key; /* the keeper's name for the channel */
 	unsigned spin;
 	_Atomic bool stop;
+	_Atomic u32 refs; /* the main thread's watch, the worker */
 	pthread_t thread;
 
 	/* the request being served */
@@ -149,7 +150,7 @@ struct session {
 
 int session_start(struct server *s, int sock, const struct chan_hello *hello, pid_t pid) MUST_CHECK;
 void *session_worker(void *arg);
-void session_free(struct session *ss);
+void session_put(struct session *ss);
 /* Ask the shim. Return: its answer; -ENODEV when the program is gone. */
 long session_sub(struct session *ss, struct chan_sub *sub);
 int session_send_fd(struct session *ss, int fd) MUST_CHECK;

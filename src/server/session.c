@@ -83,6 +83,7 @@ static void session_stop(struct server *s, struct watch *src)
 	shutdown(src->fd, SHUT_RDWR); /* a worker that waits for a descriptor */
 	atomic_store(&ss->chan->state, CHAN_DEAD);
 	futex_wake(&ss->chan->state);
+	session_put(ss);
 }
 
 static void session_ready(struct server *s, struct watch *src, u32 events)
@@ -91,7 +92,7 @@ static void session_ready(struct server *s, struct watch *src, u32 events)
 		session_stop(s, src);
 }
 
-void session_free(struct session *ss)
+static void session_free(struct session *ss)
 {
 	struct server *s = ss->server;
 
@@ -104,6 +105,12 @@ void session_free(struct session *ss)
 	if (ss->client)
 		client_leave(ss->client);
 	env_free(&s->ioasis->env, ss);
+}
+
+void session_put(struct session *ss)
+{
+	if (atomic_fetch_sub(&ss->refs, 1) == 1)
+		session_free(ss);
 }
 
 /* Sealed: the program cannot shrink it under us. */
@@ -233,7 +240,9 @@ static int session_setup(struct session *ss, const struct chan_hello *hello, pid
 		watch_del(ss->server, &ss->src);
 		return rc;
 	}
-	return welcome(ss->src.fd, &w, ss->mem_fd) ? 0 : 0;
+	/* A client that cannot be told is gone: its hang-up comes. */
+	welcome(ss->src.fd, &w, ss->mem_fd);
+	return 0;
 }
 
 int session_start(struct server *s, int sock, const struct chan_hello *hello, pid_t pid)
@@ -247,6 +256,7 @@ int session_start(struct server *s, int sock, const struct chan_hello *hello, pi
 	ss->src = (struct watch){.ready = session_ready, .free = session_stop, .fd = sock};
 	list_init(&ss->src.node);
 	ss->server = s;
+	ss->refs = 2;
 	ss->tid = hello->tid;
 	ss->mem_fd = -1;
 	ss->key = atomic_fetch_add(&s->next_key, 1);

@@ -237,7 +237,7 @@ void *session_worker(void *arg)
 		(struct caller){.ops = &session_caller_ops, .mm = ss->client->mm, .tid = ss->tid};
 	while (session_wait(ss, CHAN_REQUEST))
 		serve(ss);
-	session_free(ss);
+	session_put(ss);
 	lock_take(&s->count_lock);
 	s->nr_workers--;
 	pthread_cond_broadcast(&s->idle);

@@ -43,10 +43,11 @@
 	X(close_range)                                                                             \
 	X(dup)                                                                                     \
 	X(dup2)                                                                                    \
-	X(dup3) X(fcntl) X(ioctl) X(read) X(write) X(pread) X(pwrite) X(readv) X(writev) X(mmap)   \
-		X(munmap) X(mremap) X(fopen) X(freopen) X(fclose) X(stat) X(lstat) X(fstat)        \
-			X(fstatat) X(statx) X(faccessat) X(euidaccess) X(readlinkat) X(realpath)   \
-				X(opendir) X(scandir) X(scandirat) X(chdir) X(getcwd) X(sigaction) \
+	X(dup3)                                                                                    \
+	X(fcntl) X(ioctl) X(read) X(write) X(pread) X(pwrite) X(readv) X(writev) X(mmap) X(munmap) \
+		X(mremap) X(fopen) X(freopen) X(fclose) X(stat) X(lstat) X(fstat) X(fstatat)       \
+			X(statx) X(faccessat) X(euidaccess) X(readlinkat) X(realpath) X(opendir)   \
+				X(scandir) X(scandirat) X(chdir) X(getcwd) X(sigaction)            \
 					X(pthread_sigmask) X(glob) X(getxattr) X(lgetxattr)        \
 						X(listxattr) X(llistxattr)
 
