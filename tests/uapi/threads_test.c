@@ -18,7 +18,14 @@ struct worker {
 	u32 ioas, other, hwpt, stdev, access_fd;
 	u64 rnd;
 	unsigned done; /* requests that succeeded */
+	int bad_line;  /* the first expectation that did not hold: cmocka's own are for the main thread */
 };
+
+#define expect(w, cond)                                                                            \
+	do {                                                                                       \
+		if (!(cond) && !(w)->bad_line)                                                     \
+			(w)->bad_line = __LINE__;                                                  \
+	} while (0)
 
 static void count(struct worker *w, long rc)
 {
@@ -31,10 +38,10 @@ static void map_and_unmap(struct worker *w)
 	u64 iova = APERTURE + (rnd(&w->rnd) % 8) * SLOT_LEN, len = SLOT_LEN;
 	long rc = map_fixed(&w->b, w->ioas, w->b.buf, SLOT_LEN, iova);
 
-	assert_true(rc == 0 || rc == -EEXIST);
+	expect(w, rc == 0 || rc == -EEXIST);
 	count(w, rc);
 	rc = unmap(&w->b, w->ioas, iova, &len);
-	assert_true(rc == 0 || rc == -ENOENT || rc == -EBUSY);
+	expect(w, rc == 0 || rc == -ENOENT || rc == -EBUSY);
 	count(w, rc);
 }
 
@@ -46,10 +53,10 @@ static void copy_over(struct worker *w)
 	u64 len = SLOT_LEN;
 	long rc = call(&w->b, IOMMU_IOAS_COPY, &cmd, sizeof(cmd));
 
-	assert_true(rc == 0 || rc == -ENOENT);
+	expect(w, rc == 0 || rc == -ENOENT);
 	count(w, rc);
 	if (!rc)
-		assert_int_equal(unmap(&w->b, w->other, cmd.dst_iova, &len), 0);
+		expect(w, unmap(&w->b, w->other, cmd.dst_iova, &len) == 0);
 }
 
 static void add_device(struct worker *w)
@@ -57,10 +64,11 @@ static void add_device(struct worker *w)
 	u32 stdev;
 	long rc = mk_dev(&w->b, rnd(&w->rnd) % 2 ? w->ioas : w->other, 0, &stdev, NULL, NULL);
 
-	assert_int_equal(rc, 0);
+	/* Beside a mapping of another thread where no device can reach. */
+	expect(w, rc == 0 || rc == -EADDRINUSE);
 	count(w, rc);
-	rc = destroy(&w->b, stdev);
-	assert_int_equal(rc, 0);
+	if (!rc)
+		expect(w, destroy(&w->b, stdev) == 0);
 }
 
 static void replace_table(struct worker *w)
@@ -70,7 +78,7 @@ static void replace_table(struct worker *w)
 
 	cmd.mock_domain_replace.pt_id = rnd(&w->rnd) % 2 ? w->hwpt : w->other;
 	rc = test_cmd(&w->b, &cmd);
-	assert_true(rc == 0 || rc == -ENOENT);
+	expect(w, rc == 0 || rc == -EADDRINUSE);
 	count(w, rc);
 }
 
@@ -82,7 +90,7 @@ static void pin_and_unpin(struct worker *w)
 						      .length = 8192}};
 	long rc = test_cmd(&w->b, &cmd);
 
-	assert_true(rc == 0 || rc == -ENOENT || rc == -EINVAL);
+	expect(w, rc == 0 || rc == -ENOENT || rc == -EINVAL);
 	count(w, rc);
 	if (rc)
 		return;
@@ -91,7 +99,7 @@ static void pin_and_unpin(struct worker *w)
 					      cmd.access_pages.out_access_pages_id};
 	rc = test_cmd(&w->b, &cmd);
 	/* An unmap of another thread may have been faster. */
-	assert_true(rc == 0 || rc == -ENOENT);
+	expect(w, rc == 0 || rc == -ENOENT);
 }
 
 static void read_through(struct worker *w)
@@ -104,7 +112,7 @@ static void read_through(struct worker *w)
 
 	cmd.access_rw.uptr = (u64)room(&w->b, 64);
 	rc = test_cmd(&w->b, &cmd);
-	assert_true(rc == 0 || rc == -ENOENT || rc == -EINVAL);
+	expect(w, rc == 0 || rc == -ENOENT || rc == -EINVAL);
 	count(w, rc);
 	w->b.f->used = mark;
 }
@@ -118,7 +126,7 @@ static void ask(struct worker *w)
 
 	cmd.allowed_iovas = (u64)room(&w->b, 8 * sizeof(struct iommu_iova_range));
 	rc = call(&w->b, IOMMU_IOAS_IOVA_RANGES, &cmd, sizeof(cmd));
-	assert_int_equal(rc, 0);
+	expect(w, rc == 0);
 	count(w, rc);
 	w->b.f->used = mark;
 }
@@ -130,7 +138,7 @@ static void alloc_and_destroy(struct worker *w)
 
 	/* Another thread may be guessing ids: it destroyed it, or works on it. */
 	rc = destroy(&w->b, id);
-	assert_true(rc == 0 || rc == -ENOENT || rc == -EBUSY);
+	expect(w, rc == 0 || rc == -ENOENT || rc == -EBUSY);
 	count(w, rc);
 }
 
@@ -180,6 +188,7 @@ static void all_at_once(void **state)
 		assert_int_equal(pthread_create(&w[i].thread, NULL, work, &w[i]), 0);
 	for (i = 0; i < NR_THREADS; i++) {
 		pthread_join(w[i].thread, NULL);
+		assert_int_equal(w[i].bad_line, 0);
 		assert_true(w[i].done > NR_ROUNDS / 4);
 		fake_fini(w[i].b.f);
 		free(w[i].b.f);
