@@ -69,7 +69,7 @@ int cmd_show(int argc, char **argv)
 		print_json(stdout, answer);
 	} else {
 		print_head(answer, "machine");
-		print_tree(stdout, answer, 0);
+		print_show(stdout, answer);
 	}
 	json_decref(answer);
 	return 0;

@@ -63,10 +63,11 @@ json_t *control_ask(const char *name_or_null, json_t *request);
  * Return: 0 and its path; EXIT_REFUSED or EXIT_NOT_FOUND, with a sentence in @why. */
 int program_check(const char *program, char *out_path, char *why, size_t why_len);
 
-/* --- print.c -------------------------------------------------------------------------------- */
-/* A JSON value as an indented tree of "key: value" lines. */
-void print_tree(FILE *to, const json_t *v, unsigned indent);
+/* --- print*.c ------------------------------------------------------------------------------- */
+void print_scalar(FILE *to, const json_t *v);
 void print_json(FILE *to, const json_t *v);
+/* The live machine. */
+void print_show(FILE *to, const json_t *v);
 /* The steps of a translation. */
 void print_walk(FILE *to, const json_t *v);
 
