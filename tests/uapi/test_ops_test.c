@@ -329,6 +329,7 @@ static void access_pages_op(void **state)
 			     IOMMU_IOAS_MAP_READABLE | IOMMU_IOAS_MAP_FIXED_IOVA), 0);
 	assert_int_equal(pin(b, 999, 0, (16u << 20) + 1, NULL, 99, &id), -ENOMEM);
 	assert_int_equal(pin(b, 999, 0, 1, NULL, 2, &id), -EOPNOTSUPP);
+	assert_int_equal(pin(b, 999, 0, 1, NULL, MOCK_FLAGS_ACCESS_SYZ, &id), -EOPNOTSUPP);
 	assert_int_equal(pin(b, 999, 0, 1, NULL, 0, &id), -EBADFD);
 	assert_int_equal(pin(b, rw_fd, 0x10000, 4096, NULL, 0, &id), -EOPNOTSUPP);
 	assert_int_equal(pin(b, fd, 0x10000, 0, NULL, 0, &id), -EINVAL);
