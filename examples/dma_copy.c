@@ -3,8 +3,8 @@
  * A user-space driver for Intel's QuickData DMA engine (8086:2021), on VFIO and iommufd alone.
  *
  * It has the device copy a file through two buffers, once watching memory for completions and once
- * sleeping until the device interrupts, and compares SHA-256 of both sides. Then it has the device reach
- * for memory that it must not touch, and shows that the IOMMU stopped it.
+ * sleeping until the device interrupts, and compares SHA-256 of both sides. Then it has the device
+ * reach for memory that it must not touch, and shows that the IOMMU stopped it.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -42,15 +42,15 @@ enum {
 	CHANCMP = 0x98,
 	CHANERR = 0xa8,
 };
-#define INTRCTRL_MSIX  0x09 /* master enable, a vector per channel */
-#define CHANCTRL_RUN   0x1d /* rearm, error completion, error abort, error interrupt */
-#define CHANCMD_RESET  0x20
-#define STATUS_MASK    7u
-#define STATUS_HALTED  3u
-#define ERR_SRC_ADDR   0x1u
-#define ERR_DST_ADDR   0x2u
-#define DESC_INT       0x1u
-#define DESC_COMPLETE  0x8u
+#define INTRCTRL_MSIX 0x09 /* master enable, a vector per channel */
+#define CHANCTRL_RUN  0x1d /* rearm, error completion, error abort, error interrupt */
+#define CHANCMD_RESET 0x20
+#define STATUS_MASK   7u
+#define STATUS_HALTED 3u
+#define ERR_SRC_ADDR  0x1u
+#define ERR_DST_ADDR  0x2u
+#define DESC_INT      0x1u
+#define DESC_COMPLETE 0x8u
 
 struct desc {
 	uint32_t size, ctl;
@@ -318,7 +318,8 @@ static void sleep_for_interrupt(struct device *dev)
 /* Until the last descriptor submitted is completed. Return: CHANERR, 0 when all went well. */
 static uint32_t wait_done(struct device *dev)
 {
-	uint64_t last = dev->ring.iova + (uint16_t)(dev->count - 1) % NR_DESCS * sizeof(struct desc);
+	uint64_t last =
+		dev->ring.iova + (uint16_t)(dev->count - 1) % NR_DESCS * sizeof(struct desc);
 	uint64_t start = now_ns(), v;
 
 	for (;;) {
@@ -427,10 +428,10 @@ static bool must_fail(struct device *dev, const char *what, uint64_t src, uint64
 	bool kept = all_bytes(watched->va, watched->len, fill);
 
 	printf("%s\n  the device recorded CHANERR 0x%x (%s), the memory %s\n", what, err,
-	       err & ERR_DST_ADDR   ? "destination address" :
-	       err & ERR_SRC_ADDR   ? "source address" :
-	       err		    ? "something else" :
-				      "nothing",
+	       err & ERR_DST_ADDR   ? "destination address"
+	       : err & ERR_SRC_ADDR ? "source address"
+	       : err		    ? "something else"
+				    : "nothing",
 	       kept ? "is as it was" : "WAS CHANGED");
 	reset_channel(dev);
 	return kept && err == want;
@@ -445,11 +446,11 @@ static bool try_forbidden(struct device *dev, struct buffer *src, struct buffer 
 	memset(page.va, 0x5a, page.len);
 	map(dev, &page, true);
 	unmap(dev, &page); /* its address is one that nothing is mapped at any more */
-	ok = must_fail(dev, "write      to an address that is not mapped", src->iova, page.iova, &page,
-		       0x5a, ERR_DST_ADDR);
+	ok = must_fail(dev, "write      to an address that is not mapped", src->iova, page.iova,
+		       &page, 0x5a, ERR_DST_ADDR);
 	memset(dst->va, 0xc3, dst->len);
-	ok &= must_fail(dev, "read       from an address that is not mapped", page.iova, dst->iova, dst,
-			0xc3, ERR_SRC_ADDR);
+	ok &= must_fail(dev, "read       from an address that is not mapped", page.iova, dst->iova,
+			dst, 0xc3, ERR_SRC_ADDR);
 	map(dev, &page, false);
 	ok &= must_fail(dev, "write      to a page that is mapped read-only", src->iova, page.iova,
 			&page, 0x5a, ERR_DST_ADDR);
@@ -469,12 +470,13 @@ static void use_interrupts(struct device *dev)
 		struct vfio_irq_set set;
 		int32_t fd;
 	} irq = {
-		.set = {
-			.argsz = sizeof(irq),
-			.flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
-			.index = VFIO_PCI_MSIX_IRQ_INDEX,
-			.count = 1,
-		},
+		.set =
+			{
+				.argsz = sizeof(irq),
+				.flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
+				.index = VFIO_PCI_MSIX_IRQ_INDEX,
+				.count = 1,
+			},
 	};
 
 	dev->interrupt = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -511,8 +513,9 @@ static void find_text(char *path, size_t len)
 		if (glob(patterns[i], 0, NULL, &g))
 			continue;
 		for (size_t j = 0; j < g.gl_pathc; j++) {
-			if (stat(g.gl_pathv[j], &st) || !S_ISREG(st.st_mode) || st.st_size <= best ||
-			    st.st_size > 64 << 20 || access(g.gl_pathv[j], R_OK))
+			if (stat(g.gl_pathv[j], &st) || !S_ISREG(st.st_mode) ||
+			    st.st_size <= best || st.st_size > 64 << 20 ||
+			    access(g.gl_pathv[j], R_OK))
 				continue;
 			best = st.st_size;
 			snprintf(path, len, "%s", g.gl_pathv[j]);
@@ -525,12 +528,14 @@ static void find_text(char *path, size_t len)
 
 static void usage(FILE *to)
 {
-	fprintf(to, "usage: dma_copy [--device BDF] [--private] [FILE]\n"
-		    "Have a QuickData DMA engine (8086:2021) copy FILE, then reach for what it must not.\n"
-		    "  --device BDF  this PCI function, not the first one found\n"
-		    "  --private     use private memory for the buffers, not shared\n"
-		    "FILE: by default some large text of this machine.\n"
-		    "Exit: 0 all as it should be; 1 not; 2 wrong usage; 3 there is no such device.\n");
+	fprintf(to,
+		"usage: dma_copy [--device BDF] [--private] [FILE]\n"
+		"Have a QuickData DMA engine (8086:2021) copy FILE, then reach for what it must "
+		"not.\n"
+		"  --device BDF  this PCI function, not the first one found\n"
+		"  --private     use private memory for the buffers, not shared\n"
+		"FILE: by default some large text of this machine.\n"
+		"Exit: 0 all as it should be; 1 not; 2 wrong usage; 3 there is no such device.\n");
 }
 
 static const char *parse(int argc, char **argv, struct device *dev)
@@ -564,7 +569,8 @@ int main(int argc, char **argv)
 	bool ok;
 	int fd;
 
-	if (!dev.bdf[0] && !find_entry("/sys/bus/pci/devices", "", true, dev.bdf, sizeof(dev.bdf))) {
+	if (!dev.bdf[0] &&
+	    !find_entry("/sys/bus/pci/devices", "", true, dev.bdf, sizeof(dev.bdf))) {
 		fprintf(stderr, "dma_copy: no DMA engine 8086:2021 in /sys/bus/pci/devices\n");
 		return 3;
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Any bytes as an instruction, with registers that point near the trapped mapping: what is decoded lies
- * inside it, and nothing else is read or written.
+ * Any bytes as an instruction, with registers that point near the trapped mapping: what is decoded
+ * lies inside it, and nothing else is read or written.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -43,7 +43,8 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	memset(&fp, 0, sizeof(fp));
 	uc.uc_mcontext.fpregs = &fp;
 	for (int i = 0; i < 16; i++)
-		uc.uc_mcontext.gregs[i] = (greg_t)(lo + AREA / 2 + 16 * (s64)(signed char)in.regs[i]);
+		uc.uc_mcontext.gregs[i] =
+			(greg_t)(lo + AREA / 2 + 16 * (s64)(signed char)in.regs[i]);
 	/* A source that faults would have done so before the store. */
 	uc.uc_mcontext.gregs[REG_RSI] = (greg_t)(lo + in.regs[0]);
 	uc.uc_mcontext.gregs[REG_RIP] = (greg_t)(pages + 2 * AREA - sizeof(in.code));

@@ -2,8 +2,8 @@
 /*
  * BARs: memory that a program maps, and loads and stores that do not come through a mapping.
  *
- * A BAR is a memfd sealed against changes of its size: a program that holds it cannot pull pages from
- * under the device.
+ * A BAR is a memfd sealed against changes of its size: a program that holds it cannot pull pages
+ * from under the device.
  */
 #include <fcntl.h>
 #include <sys/mman.h>

@@ -7,9 +7,10 @@
  * memory only through dma/dma.h.
  *
  * BARs live in memfds, so that a client can map them. A range whose registers have side effects is
- * `trapped`: the client maps it read-only and each store comes to bar_write(), which returns when the
- * device has taken the store and the page shows its effect. A register with effects on *read* is left
- * out of mmap altogether (`unmapped`): REGION_INFO's sparse areas say so and pread reaches bar_read().
+ * `trapped`: the client maps it read-only and each store comes to bar_write(), which returns when
+ * the device has taken the store and the page shows its effect. A register with effects on *read*
+ * is left out of mmap altogether (`unmapped`): REGION_INFO's sparse areas say so and pread reaches
+ * bar_read().
  */
 #ifndef IOASIS_SRC_DEVICE_DEVICE_H
 #define IOASIS_SRC_DEVICE_DEVICE_H
@@ -17,8 +18,8 @@
 #include "dma/dma.h"
 #include "hwpt/hwpt.h"
 
-#define PCI_CONFIG_LEN 4096u /* PCIe extended */
-#define PCI_NR_BARS    6u
+#define PCI_CONFIG_LEN	4096u /* PCIe extended */
+#define PCI_NR_BARS	6u
 #define PCI_MAX_VECTORS 32u
 
 struct pci_dev;
@@ -35,7 +36,7 @@ struct bar_range {
 };
 
 struct bar {
-	u32 len;      /* 0: absent; a power of two, whole pages */
+	u32 len; /* 0: absent; a power of two, whole pages */
 	int memfd;
 	u8 *host;
 	bool is_64bit;
@@ -50,8 +51,8 @@ struct device_model {
 	u8 revision;
 	unsigned nr_vectors; /* MSI-X */
 	u8 pasid_bits;
-	/* Set up @dev->bars and @dev->priv, start threads. Return: 0 or -errno (nothing left behind).
-	 * dev->config may be given more than the header and capabilities it comes with. */
+	/* Set up @dev->bars and @dev->priv, start threads. Return: 0 or -errno (nothing left
+	 * behind). dev->config may be given more than the header and capabilities it comes with. */
 	int (*init)(struct pci_dev *dev);
 	void (*fini)(struct pci_dev *dev);
 	/* Function level reset: registers as after power-on, no DMA in flight, when it returns. */
@@ -70,8 +71,9 @@ struct irq_line {
 };
 
 /*
- * How eventfds are signalled: as the kernel does, never blocking. write() would block when a program
- * has filled its counter; the completion of an empty asynchronous read signals it regardless.
+ * How eventfds are signalled: as the kernel does, never blocking. write() would block when a
+ * program has filled its counter; the completion of an empty asynchronous read signals it
+ * regardless.
  */
 struct irq_kick {
 	unsigned long aio; /* 0: the host has no AIO, write() after poll() */
@@ -92,11 +94,11 @@ struct pci_dev {
 	struct irq_kick kick;
 	u32 msix_bar, msix_table, msix_pba; /* where the table and the pending bits are */
 	bool msix_on;			    /* SET_IRQS gave a vector a trigger; shown in config */
-	_Atomic bool bus_master; /* command register bit 2: DMA is refused without it */
-	bool claimed;	 /* an open VFIO cdev is bound */
-	void *priv;	 /* the model's */
-	u32 index;	 /* its vfioN */
-	struct list node; /* on the machine's list */
+	_Atomic bool bus_master;	    /* command register bit 2: DMA is refused without it */
+	bool claimed;			    /* an open VFIO cdev is bound */
+	void *priv;			    /* the model's */
+	u32 index;			    /* its vfioN */
+	struct list node;		    /* on the machine's list */
 };
 
 extern const struct device_model *const device_models[]; /* NULL-terminated */
@@ -104,11 +106,12 @@ const struct device_model *device_model_find(const char *name);
 
 /* Make the PCI function of @model behind @iommu at @rid; the model's init() runs last. */
 int pci_dev_new(struct env *env, struct mem *mem, struct iommu *iommu,
-		const struct device_model *model, rid_t rid, u32 index, struct pci_dev **out) MUST_CHECK;
+		const struct device_model *model, rid_t rid, u32 index,
+		struct pci_dev **out) MUST_CHECK;
 void pci_dev_free(struct pci_dev *dev);
 void pci_dev_reset(struct pci_dev *dev); /* configuration space, interrupts and model */
-/* Function level reset as VFIO_DEVICE_RESET and DEVCTL do it: the model only; configuration space and
- * interrupt triggers are what they were. */
+/* Function level reset as VFIO_DEVICE_RESET and DEVCTL do it: the model only; configuration space
+ * and interrupt triggers are what they were. */
 void pci_dev_flr(struct pci_dev *dev);
 
 /* Configuration space as the program sees it, masks and side effects included. */
@@ -124,8 +127,9 @@ int pci_bar_write(struct pci_dev *dev, unsigned bar, u32 off, const void *from, 
 enum bar_access pci_bar_access(const struct pci_dev *dev, unsigned bar, u32 off, u32 len);
 
 /*
- * Interrupt triggers. @fd is a descriptor of ours (consumed), or -1: none. A vector that gets a trigger
- * is unmasked, one that loses it is masked, and MSI-X is on while any has one, as a kernel leaves it.
+ * Interrupt triggers. @fd is a descriptor of ours (consumed), or -1: none. A vector that gets a
+ * trigger is unmasked, one that loses it is masked, and MSI-X is on while any has one, as a kernel
+ * leaves it.
  */
 void pci_msix_set(struct pci_dev *dev, unsigned vector, int fd);
 void pci_msix_disable(struct pci_dev *dev);
@@ -147,7 +151,8 @@ int pci_dma_write(struct pci_dev *dev, u64 iova, const void *from, size_t len) M
 /* Which half of a copy was refused. */
 enum pci_copy_side { PCI_COPY_SRC, PCI_COPY_DST };
 /*
- * Memory to memory, at most @len <= PCI_COPY_MAX bytes, without a bounce where the source is direct.
+ * Memory to memory, at most @len <= PCI_COPY_MAX bytes, without a bounce where the source is
+ * direct.
  * @bounce: PCI_COPY_MAX bytes of the caller's. Return: 0; -EFAULT and *side.
  */
 #define PCI_COPY_MAX 65536u
@@ -156,6 +161,7 @@ struct pci_copy {
 	size_t len;
 	u8 *bounce;
 };
-int pci_dma_copy(struct pci_dev *dev, const struct pci_copy *copy, enum pci_copy_side *side) MUST_CHECK;
+int pci_dma_copy(struct pci_dev *dev, const struct pci_copy *copy,
+		 enum pci_copy_side *side) MUST_CHECK;
 
 #endif

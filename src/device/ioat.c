@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ioat: Intel QuickData 3.3 DMA engine, one channel: registers, descriptor ring, completions, errors.
+ * ioat: Intel QuickData 3.3 DMA engine, one channel: registers, descriptor ring, completions,
+ * errors.
  *
- * Two ways to run, as drivers use them. *Counted*: writing CHAINADDR arms the channel, every write of
- * DMACOUNT lets it process up to that many descriptors since then. *Chained*: START runs from CHAINADDR
- * to a next address of 0, APPEND looks again at the last one. A chain without an end stops after
- * CHAIN_MAX descriptors with a descriptor count error, as a counted run cannot ask for more.
+ * Two ways to run, as drivers use them. *Counted*: writing CHAINADDR arms the channel, every write
+ * of DMACOUNT lets it process up to that many descriptors since then. *Chained*: START runs from
+ * CHAINADDR to a next address of 0, APPEND looks again at the last one. A chain without an end
+ * stops after CHAIN_MAX descriptors with a descriptor count error, as a counted run cannot ask for
+ * more.
  *
  * The registers are kept here and rendered into the BAR's page: what a program does to the page by
- * other means than a trapped store changes nothing. Loads have no side effects: unlike real hardware,
- * reading INTRCTRL or ATTNSTATUS clears nothing; rearming the channel (CHANCTRL) does.
+ * other means than a trapped store changes nothing. Loads have no side effects: unlike real
+ * hardware, reading INTRCTRL or ATTNSTATUS clears nothing; rearming the channel (CHANCTRL) does.
  *
- * The engine thread owns the channel while `busy`; who must stop it raises `stop` and waits for `idle`.
+ * The engine thread owns the channel while `busy`; who must stop it raises `stop` and waits for
+ * `idle`.
  *
  * Source: device/ioat_regs.h's; what a state means to a driver: linux drivers/dma/ioat/dma.c,
  * DPDK drivers/dma/ioat/ioat_dmadev.c.
@@ -22,13 +25,13 @@
 #include "device/device.h"
 #include "device/ioat_regs.h"
 
-#define IOAT_BAR_LEN   0x4000u
+#define IOAT_BAR_LEN	0x4000u
 #define IOAT_MSIX_TABLE 0x2000u
 #define IOAT_MSIX_PBA	0x3000u
-#define IOAT_REGS_LEN  0xc0u
-#define IOAT_XFER_LG2  20u
-#define IOAT_VERSION   0x33u
-#define CHAIN_MAX      65536u
+#define IOAT_REGS_LEN	0xc0u
+#define IOAT_XFER_LG2	20u
+#define IOAT_VERSION	0x33u
+#define CHAIN_MAX	65536u
 
 enum stop {
 	STOP_NONE,
@@ -64,7 +67,7 @@ struct ioat {
 /* What one descriptor came to. */
 struct outcome {
 	struct ioat_desc desc;
-	u32 err;	/* IOAT_ERR_* */
+	u32 err;      /* IOAT_ERR_* */
 	bool stopped; /* in the middle: nothing to report */
 };
 
@@ -222,9 +225,10 @@ static void perform(struct ioat *io, u64 at, bool first, struct outcome *o)
 		o->err = first ? IOAT_ERR_CHAIN_ADDR : IOAT_ERR_NEXT_ADDR;
 	else
 		o->err = check_desc(&o->desc);
-	TRACE(io->dev->env, ioat_desc, "%s 0x%llx: ctl 0x%x size 0x%x src 0x%llx dst 0x%llx err 0x%x",
-	      io->dev->idev.name, (unsigned long long)at, o->desc.ctl, o->desc.size,
-	      (unsigned long long)o->desc.src, (unsigned long long)o->desc.dst, o->err);
+	TRACE(io->dev->env, ioat_desc,
+	      "%s 0x%llx: ctl 0x%x size 0x%x src 0x%llx dst 0x%llx err 0x%x", io->dev->idev.name,
+	      (unsigned long long)at, o->desc.ctl, o->desc.size, (unsigned long long)o->desc.src,
+	      (unsigned long long)o->desc.dst, o->err);
 	if (o->err || (o->desc.ctl & IOAT_DESC_NULL))
 		return;
 	if (o->desc.ctl >> IOAT_DESC_OP_SHIFT == IOAT_OP_FILL)
@@ -260,8 +264,8 @@ static void advance(struct ioat *io, u64 at, const struct ioat_desc *d)
 }
 
 /*
- * Write CHANSTS back; a failure is an error of its own. The lock is dropped meanwhile. The page comes
- * first: who sees the completion in memory reads registers that agree with it.
+ * Write CHANSTS back; a failure is an error of its own. The lock is dropped meanwhile. The page
+ * comes first: who sees the completion in memory reads registers that agree with it.
  */
 static void write_back(struct ioat *io) MUST_HOLD(io->dev->lock)
 {
@@ -544,9 +548,9 @@ static void write_reg(struct ioat *io, u32 off, u32 v) MUST_HOLD(io->dev->lock)
 static const struct {
 	u8 off, len;
 } writable[] = {
-	{IOAT_GENCTRL, 1},	 {IOAT_INTRCTRL, 1},  {IOAT_CHANCTRL, 2},   {IOAT_CHANCMD, 1},
-	{IOAT_DMACOUNT, 2},	 {IOAT_CHAINADDR, 4}, {IOAT_CHAINADDR + 4, 4}, {IOAT_CHANCMP, 4},
-	{IOAT_CHANCMP + 4, 4},	 {IOAT_CHANERR_MASK, 4}, {IOAT_DCACTRL, 4},
+	{IOAT_GENCTRL, 1},     {IOAT_INTRCTRL, 1},     {IOAT_CHANCTRL, 2},	{IOAT_CHANCMD, 1},
+	{IOAT_DMACOUNT, 2},    {IOAT_CHAINADDR, 4},    {IOAT_CHAINADDR + 4, 4}, {IOAT_CHANCMP, 4},
+	{IOAT_CHANCMP + 4, 4}, {IOAT_CHANERR_MASK, 4}, {IOAT_DCACTRL, 4},
 };
 
 /* Bytes [off, off+len) stored, as they fall on the register at @reg; 0 outside them. */

@@ -2,11 +2,12 @@
 /*
  * Interrupts of a PCI function: MSI-X table, mask and pending bits, triggers.
  *
- * The table page that a program sees is output only: what it stores there comes as a trapped store and
- * lands in struct irq_line, so that a program that maps the memfd writable by other means changes
- * nothing but its own view.
+ * The table page that a program sees is output only: what it stores there comes as a trapped store
+ * and lands in struct irq_line, so that a program that maps the memfd writable by other means
+ * changes nothing but its own view.
  *
- * Source: PCI Express Base Specification 5.0, 7.7.2 (MSI-X); linux drivers/vfio/pci/vfio_pci_intrs.c.
+ * Source: PCI Express Base Specification 5.0, 7.7.2 (MSI-X); linux
+ * drivers/vfio/pci/vfio_pci_intrs.c.
  */
 #include <fcntl.h>
 #include <linux/aio_abi.h>
@@ -156,8 +157,8 @@ static void show_enabled(struct pci_dev *dev)
 {
 	u8 *flags_high = &dev->config[PCI_CAP_MSIX + 3];
 
-	*flags_high = dev->msix_on ? *flags_high | MSIX_FLAG_ENABLE
-				   : *flags_high & (u8)~MSIX_FLAG_ENABLE;
+	*flags_high =
+		dev->msix_on ? *flags_high | MSIX_FLAG_ENABLE : *flags_high & (u8)~MSIX_FLAG_ENABLE;
 }
 
 void pci_msix_set(struct pci_dev *dev, unsigned vector, int fd)

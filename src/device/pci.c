@@ -14,14 +14,14 @@
 #include "device/pci_priv.h"
 #include "iommu/iommu.h"
 
-#define CFG_COMMAND	0x04u
-#define CFG_STATUS	0x06u
-#define CFG_REVISION	0x08u
-#define CFG_CLASS	0x09u
-#define CFG_BAR0	0x10u
-#define CFG_SUBSYSTEM	0x2cu
-#define CFG_CAP_PTR	0x34u
-#define CFG_IRQ_LINE	0x3cu
+#define CFG_COMMAND	   0x04u
+#define CFG_STATUS	   0x06u
+#define CFG_REVISION	   0x08u
+#define CFG_CLASS	   0x09u
+#define CFG_BAR0	   0x10u
+#define CFG_SUBSYSTEM	   0x2cu
+#define CFG_CAP_PTR	   0x34u
+#define CFG_IRQ_LINE	   0x3cu
 
 #define COMMAND_MEMORY	   0x0002u
 #define COMMAND_MASTER	   0x0004u
@@ -41,11 +41,11 @@
 #define EXP_DEVCAP2	   0x24u
 #define EXP_DEVCTL2	   0x28u
 
-#define BAR_64BIT 0x4u
+#define BAR_64BIT	   0x4u
 
 /* Where our functions' BARs seem to be in the machine's physical space: apart from RAM. */
-#define BAR_SPACE   0x383000000000ull
-#define BAR_SPACING 0x10000000ull
+#define BAR_SPACE	   0x383000000000ull
+#define BAR_SPACING	   0x10000000ull
 
 void pci_config_put(struct pci_dev *dev, u32 off, unsigned len, u32 value)
 {
@@ -72,7 +72,8 @@ static void init_exp_cap(struct pci_dev *dev)
 	pci_config_put(dev, cap, 2, CAP_ID_EXP);
 	pci_config_put(dev, cap + 2, 2, EXP_FLAGS_ENDPOINT);
 	pci_config_put(dev, cap + EXP_DEVCAP, 4, EXP_DEVCAP_FLR | EXP_DEVCAP_RBER);
-	pci_config_put(dev, cap + EXP_DEVCTL, 2, 0x2810); /* as firmware leaves it: MRRS 512, relaxed */
+	pci_config_put(dev, cap + EXP_DEVCTL, 2,
+		       0x2810); /* as firmware leaves it: MRRS 512, relaxed */
 	pci_config_put(dev, cap + EXP_LNKCAP, 4, 0x0103); /* 16 lanes of 8 GT/s */
 	pci_config_put(dev, cap + EXP_LNKSTA, 2, 0x0103);
 	mask_put(dev, cap + EXP_DEVCTL, 2, 0xffffu & ~EXP_DEVCTL_PHANTOM & ~EXP_DEVCTL_FLR);
@@ -107,7 +108,8 @@ static void init_config(struct pci_dev *dev)
 
 u64 pci_bar_address(const struct pci_dev *dev, unsigned bar)
 {
-	return BAR_SPACE + dev->index * BAR_SPACING + bar * (BAR_SPACING / PCI_NR_BARS & ~0xfffffull);
+	return BAR_SPACE + dev->index * BAR_SPACING +
+	       bar * (BAR_SPACING / PCI_NR_BARS & ~0xfffffull);
 }
 
 /* BAR registers: the address a kernel assigned; writable down to the BAR's size. */

@@ -2,9 +2,10 @@
 /*
  * store_decode for x86-64: libzydis finds operands, we compute.
  *
- * Known: mov to memory of 1 to 8 bytes (also movnti, movbe, movdiri, setcc), vector stores of 4 to 64
- * bytes, read-modify-write (and or xor add adc sub sbb inc dec neg not xchg xadd cmpxchg, bts btr btc
- * with an immediate), movs and stos. Not known: push, call, shifts, masked stores, fs and gs segments.
+ * Known: mov to memory of 1 to 8 bytes (also movnti, movbe, movdiri, setcc), vector stores of 4 to
+ * 64 bytes, read-modify-write (and or xor add adc sub sbb inc dec neg not xchg xadd cmpxchg, bts
+ * btr btc with an immediate), movs and stos. Not known: push, call, shifts, masked stores, fs and
+ * gs segments.
  *
  * Source: Intel SDM volumes 1 (13.4 XSAVE area) and 2 (instructions, flags).
  */
@@ -13,16 +14,16 @@
 
 #include "shim/store_decode.h"
 
-#define FLAG_CF 0x001u
-#define FLAG_PF 0x004u
-#define FLAG_AF 0x010u
-#define FLAG_ZF 0x040u
-#define FLAG_SF 0x080u
-#define FLAG_DF 0x400u
-#define FLAG_OF 0x800u
+#define FLAG_CF	    0x001u
+#define FLAG_PF	    0x004u
+#define FLAG_AF	    0x010u
+#define FLAG_ZF	    0x040u
+#define FLAG_SF	    0x080u
+#define FLAG_DF	    0x400u
+#define FLAG_OF	    0x800u
 #define FLAGS_ARITH (FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF | FLAG_OF)
 
-#define MAX_INSN 15u
+#define MAX_INSN    15u
 
 /* The instruction under examination. */
 struct insn {
@@ -129,7 +130,8 @@ static void read_component(const u8 *fp, unsigned component, unsigned off, u8 *t
 	if (component == XFEATURE_SSE)
 		start = 160;
 	else if (component == XFEATURE_AVX)
-		start = 576; /* the first extended component: no need for CPUID, a trap in a guest */
+		start = 576; /* the first extended component: no need for CPUID, a trap in a guest
+			      */
 	else
 		__cpuid_count(0xd, component, eax, start, ecx, edx);
 	if (start + off + len <= size)
@@ -449,7 +451,8 @@ static int do_vector(struct insn *in, unsigned off)
 	unsigned n;
 
 	if (in->ops[1].type == ZYDIS_OPERAND_TYPE_REGISTER && in->i.operand_count_visible > 2 &&
-	    in->ops[1].reg.value >= ZYDIS_REGISTER_K0 && in->ops[1].reg.value <= ZYDIS_REGISTER_K7) {
+	    in->ops[1].reg.value >= ZYDIS_REGISTER_K0 &&
+	    in->ops[1].reg.value <= ZYDIS_REGISTER_K7) {
 		if (in->ops[1].reg.value != ZYDIS_REGISTER_K0)
 			return -EOPNOTSUPP; /* masked */
 		src = &in->ops[2];
@@ -489,7 +492,8 @@ static u64 nr_elements(const struct insn *in, u64 hi, bool moves, u64 rcx)
 
 static int do_string(struct insn *in, u64 hi, bool moves)
 {
-	bool rep = in->i.attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE);
+	bool rep = in->i.attributes &
+		   (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE);
 	u64 rcx = rep ? greg(in, REG_RCX) : 1, n, step, rax = greg(in, REG_RAX);
 
 	if (in->i.address_width != 64 || !rcx)

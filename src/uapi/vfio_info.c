@@ -2,7 +2,8 @@
 /*
  * What a VFIO device says of itself: GET_INFO, GET_REGION_INFO, GET_IRQ_INFO.
  *
- * Source: linux drivers/vfio/pci/vfio_pci_core.c, drivers/vfio/vfio_main.c (order of checks, errnos).
+ * Source: linux drivers/vfio/pci/vfio_pci_core.c, drivers/vfio/vfio_main.c (order of checks,
+ * errnos).
  */
 #include "uapi/vfio.h"
 
@@ -73,7 +74,8 @@ static void add_sparse_cap(const struct bar *bar, struct caps *caps)
 	caps->len -= (nr_max - nr) * (u32)sizeof(cap->areas[0]);
 }
 
-static void describe_bar(const struct pci_dev *dev, struct vfio_region_info *info, struct caps *caps)
+static void describe_bar(const struct pci_dev *dev, struct vfio_region_info *info,
+			 struct caps *caps)
 {
 	const struct bar *bar = &dev->bars[info->index];
 

@@ -2,8 +2,8 @@
 /*
  * VFIO_DEVICE_SET_IRQS.
  *
- * The program's data and descriptors are fetched before the file's lock is taken; a descriptor that is
- * bad becomes an error at the place in the order where Linux would have looked at it.
+ * The program's data and descriptors are fetched before the file's lock is taken; a descriptor that
+ * is bad becomes an error at the place in the order where Linux would have looked at it.
  *
  * Source: linux drivers/vfio/vfio_main.c (vfio_set_irqs_validate_and_prepare),
  * drivers/vfio/pci/vfio_pci_intrs.c.
@@ -95,7 +95,8 @@ static int fetch_data(struct caller *c, const struct vfio_irq_set *hdr, u64 uadd
 		return -EFAULT;
 	for (u32 i = 0; i < hdr->count; i++) {
 		data->fds[i] = import_eventfd(c, theirs[i]);
-		/* err and req tell -1, which takes the trigger away, from other negative numbers. */
+		/* err and req tell -1, which takes the trigger away, from other negative numbers.
+		 */
 		if (theirs[i] < -1 && hdr->index != VFIO_PCI_MSIX_IRQ_INDEX)
 			data->fds[i] = -EINVAL;
 	}

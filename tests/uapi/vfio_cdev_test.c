@@ -6,9 +6,15 @@ static void before_bind(void **state)
 	struct rig *r = *state;
 	struct file_map map = {.len = 4096, .prot = PROT_READ, .flags = MAP_SHARED};
 	static const unsigned cmds[] = {
-		VFIO_DEVICE_GET_INFO, VFIO_DEVICE_GET_REGION_INFO, VFIO_DEVICE_GET_IRQ_INFO,
-		VFIO_DEVICE_SET_IRQS, VFIO_DEVICE_RESET, VFIO_DEVICE_ATTACH_IOMMUFD_PT,
-		VFIO_DEVICE_DETACH_IOMMUFD_PT, VFIO_DEVICE_FEATURE, 0x1234,
+		VFIO_DEVICE_GET_INFO,
+		VFIO_DEVICE_GET_REGION_INFO,
+		VFIO_DEVICE_GET_IRQ_INFO,
+		VFIO_DEVICE_SET_IRQS,
+		VFIO_DEVICE_RESET,
+		VFIO_DEVICE_ATTACH_IOMMUFD_PT,
+		VFIO_DEVICE_DETACH_IOMMUFD_PT,
+		VFIO_DEVICE_FEATURE,
+		0x1234,
 	};
 	char byte;
 
@@ -246,14 +252,16 @@ static void region_info(void **state)
 static void sparse_regions(void **state)
 {
 	struct rig *r = *state;
-	static const struct bar_range ranges[] = {
-		{0x0000, 0x1000, BAR_UNMAPPED}, {0x1000, 0x1000, BAR_TRAPPED}, {0x3000, 0x1000, BAR_UNMAPPED}};
+	static const struct bar_range ranges[] = {{0x0000, 0x1000, BAR_UNMAPPED},
+						  {0x1000, 0x1000, BAR_TRAPPED},
+						  {0x3000, 0x1000, BAR_UNMAPPED}};
 	struct {
 		struct vfio_region_info i;
 		struct vfio_region_info_cap_sparse_mmap sparse;
 		struct vfio_region_sparse_mmap_area area[2];
 	} x = {.i = {.argsz = sizeof(x), .index = 2}};
-	struct file_map map = {.offset = 2ull << 40, .len = 0x1000, .prot = PROT_READ, .flags = MAP_SHARED};
+	struct file_map map = {
+		.offset = 2ull << 40, .len = 0x1000, .prot = PROT_READ, .flags = MAP_SHARED};
 
 	assert_int_equal(pci_bar_add(r->dev, 2, 0x8000, ranges, 3), 0);
 	rig_bind(r);
@@ -331,9 +339,10 @@ static void other_requests(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(before_bind), T(bind_checks), T(bind_reply_faults), T(one_at_a_time),
-		T(attach), T(attach_reply_faults), T(detach), T(info), T(region_info),
-		T(sparse_regions), T(irq_info), T(other_requests),
+		T(before_bind),	   T(bind_checks), T(bind_reply_faults),
+		T(one_at_a_time),  T(attach),	   T(attach_reply_faults),
+		T(detach),	   T(info),	   T(region_info),
+		T(sparse_regions), T(irq_info),	   T(other_requests),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

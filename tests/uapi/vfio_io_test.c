@@ -70,7 +70,7 @@ static void bars(void **state)
 	assert_int_equal(wr(r, &v, 8, 0x98), 8);
 	assert_int_equal(rd(r, buf, 8, 0x98), 8);
 	assert_memory_equal(buf, &v, 8);
-	assert_int_equal(wr(r, &v, 5, 0x99), 5); /* unaligned */
+	assert_int_equal(wr(r, &v, 5, 0x99), 5);   /* unaligned */
 	assert_int_equal(wr(r, &v, 8, 0x2000), 8); /* dropped */
 	assert_int_equal(r->dev->bars[0].host[0x2001], 0);
 	assert_int_equal(rd(r, r->hole, 1, 0), -EFAULT);

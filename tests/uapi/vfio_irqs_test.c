@@ -150,7 +150,8 @@ static unsigned open_fds(void)
 	return n;
 }
 
-/* No descriptor leaks, whatever happens to a request, nor when the file is closed with triggers set. */
+/* No descriptor leaks, whatever happens to a request, nor when the file is closed with triggers
+ * set. */
 static void no_descriptor_leaks(void **state)
 {
 	struct rig *r = *state;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A device behind a real IOMMU, driven as a program drives it: what is mapped it reaches, what is not it
- * does not, and what goes away under it is safe.
+ * A device behind a real IOMMU, driven as a program drives it: what is mapped it reaches, what is
+ * not it does not, and what goes away under it is safe.
  */
 #include "fake_caller.h"
 
@@ -72,8 +72,8 @@ static void detach(struct rig *r)
 
 static void open_vfio(struct rig *r)
 {
-	assert_int_equal(uapi_open(r->b.ioasis, &r->b.f->c, "/dev/vfio/devices/vfio0", O_RDWR, &r->vfio),
-			 0);
+	assert_int_equal(
+		uapi_open(r->b.ioasis, &r->b.f->c, "/dev/vfio/devices/vfio0", O_RDWR, &r->vfio), 0);
 }
 
 static void store(struct rig *r, u64 off, u64 v, unsigned len)
@@ -121,15 +121,18 @@ static u32 copy(struct rig *r, u64 src, u64 dst, u32 len)
 		sched_yield();
 		sts = load(r, IOAT_CHANSTS, 8) & IOAT_STS_MASK;
 	} while (sts != IOAT_STS_DONE && sts != IOAT_STS_HALTED);
-	store(r, IOAT_CHANCMD, IOAT_CMD_SUSPEND, 1); /* it has written its completion back, or failed to */
+	store(r, IOAT_CHANCMD, IOAT_CMD_SUSPEND,
+	      1); /* it has written its completion back, or failed to */
 	return (u32)load(r, IOAT_CHANERR, 4);
 }
 
 static void map_data(struct rig *r)
 {
 	assert_int_equal(map_fixed(&r->b, r->ioas, page(r, RING), 2 * PAGE_SIZE, iova(RING)), 0);
-	assert_int_equal(map_fixed(&r->b, r->ioas, page(r, SRC), NR_DATA * PAGE_SIZE, iova(SRC)), 0);
-	assert_int_equal(map_fixed(&r->b, r->ioas, page(r, DST), NR_DATA * PAGE_SIZE, iova(DST)), 0);
+	assert_int_equal(map_fixed(&r->b, r->ioas, page(r, SRC), NR_DATA * PAGE_SIZE, iova(SRC)),
+			 0);
+	assert_int_equal(map_fixed(&r->b, r->ioas, page(r, DST), NR_DATA * PAGE_SIZE, iova(DST)),
+			 0);
 }
 
 static void fill(struct rig *r)
@@ -250,7 +253,8 @@ static void refused_accesses(void **state)
 	/* A page for reading: what it shows can be copied, nothing can be stored to it. */
 	memset(page(r, 40), 0x77, PAGE_SIZE);
 	assert_int_equal(map(&r->b, r->ioas, page(r, 40), PAGE_SIZE, &at,
-			     IOMMU_IOAS_MAP_READABLE | IOMMU_IOAS_MAP_FIXED_IOVA), 0);
+			     IOMMU_IOAS_MAP_READABLE | IOMMU_IOAS_MAP_FIXED_IOVA),
+			 0);
 	assert_int_equal(copy(r, iova(SRC), at, 64), IOAT_ERR_DST_ADDR);
 	assert_int_equal(last_fault(r).reason, XLATE_PERM);
 	for (unsigned i = 0; i < PAGE_SIZE; i++)
@@ -274,8 +278,8 @@ static void unmap_under_load(void **state)
 	for (int round = 0; round < 200; round++) {
 		assert_int_equal(map_fixed(&r->b, r->ioas, page(r, DST), len, iova(DST)), 0);
 		arm(r);
-		*descs(r) = (struct ioat_desc){.size = (u32)len, .src = iova(SRC), .dst = iova(DST),
-					       .next = iova(RING)};
+		*descs(r) = (struct ioat_desc){
+			.size = (u32)len, .src = iova(SRC), .dst = iova(DST), .next = iova(RING)};
 		store(r, IOAT_DMACOUNT, 65535, 2);
 		while (!(load(r, IOAT_CHANSTS, 8) & ~7ull))
 			sched_yield(); /* at least once around */
@@ -299,8 +303,8 @@ static void lifetimes(void **state)
 	assert_int_equal(destroy(&r->b, r->ioas), -EBUSY);
 	/* Closing stops the device, detaches it and leaves only the IOAS. */
 	arm(r);
-	*descs(r) = (struct ioat_desc){.size = PAGE_SIZE, .src = iova(SRC), .dst = iova(DST),
-				       .next = iova(RING)};
+	*descs(r) = (struct ioat_desc){
+		.size = PAGE_SIZE, .src = iova(SRC), .dst = iova(DST), .next = iova(RING)};
 	store(r, IOAT_DMACOUNT, 65535, 2);
 	file_put(r->vfio);
 	memset(page(r, DST), 0xee, PAGE_SIZE);
@@ -330,7 +334,8 @@ static void out_of_memory(void **state)
 		assert_true(nth < 200);
 		fired = fault->fired;
 		fault_arm(fault, nth);
-		rc = uapi_open(r->b.ioasis, &r->b.f->c, "/dev/vfio/devices/vfio0", O_RDWR, &r->vfio);
+		rc = uapi_open(r->b.ioasis, &r->b.f->c, "/dev/vfio/devices/vfio0", O_RDWR,
+			       &r->vfio);
 		if (!rc) {
 			if (!bind(r))
 				(void)!attach(r, r->ioas);
@@ -353,8 +358,9 @@ static void out_of_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(moves_bytes),	     T(blocked_unless_attached), T(refused_accesses),
-		T(unmap_under_load), T(lifetimes),		 T(out_of_memory),
+		T(moves_bytes),	     T(blocked_unless_attached),
+		T(refused_accesses), T(unmap_under_load),
+		T(lifetimes),	     T(out_of_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

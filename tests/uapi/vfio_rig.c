@@ -144,13 +144,15 @@ int rig_setup(void **state)
 	fake_bus_reset();
 	assert_int_equal(env_init(&r->ioasis.env), 0);
 	assert_int_equal(pci_dev_new(&r->ioasis.env, NULL, NULL, device_model_find("ioat"),
-				     RID(0x100), 0, &r->dev), 0);
+				     RID(0x100), 0, &r->dev),
+			 0);
 	file_init(&r->iommufd, &plain_ops, &r->ioasis);
 	fakes = (struct fakes){.dev = r->dev, .iommufd = &r->iommufd, .ctx = &r->ctx};
 	r->c.ops = &ops;
 	assert_int_equal(vfio_cdev_open(&r->ioasis, &r->c, 0, O_RDWR, &r->file), 0);
 	fakes.other = r->file;
-	r->hole = mmap(NULL, 2 * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	r->hole = mmap(NULL, 2 * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+		       0);
 	assert_int_equal(munmap(r->hole + PAGE_SIZE, PAGE_SIZE), 0);
 	r->hole += PAGE_SIZE;
 	*state = r;

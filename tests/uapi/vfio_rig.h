@@ -2,8 +2,8 @@
 /*
  * A VFIO device file on a bus without an IOMMU, and a caller whose memory is this process's.
  *
- * What the file needs of other rooms (contexts, attaching, the machine's list of devices) is faked and
- * counted, so that its own order of checks is what is tested.
+ * What the file needs of other rooms (contexts, attaching, the machine's list of devices) is faked
+ * and counted, so that its own order of checks is what is tested.
  */
 #ifndef IOASIS_TESTS_VFIO_RIG_H
 #define IOASIS_TESTS_VFIO_RIG_H

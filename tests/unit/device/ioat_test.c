@@ -103,8 +103,9 @@ static int setup(void **state)
 		bus.mem[SRC + i] = (u8)rnd(&seed);
 	memset(bus.mem + DST, 0xee, 0x100000);
 	assert_int_equal(env_init(&r->env), 0);
-	assert_int_equal(pci_dev_new(&r->env, NULL, NULL, device_model_find("ioat"), RID(0x100), 0,
-				     &r->dev), 0);
+	assert_int_equal(
+		pci_dev_new(&r->env, NULL, NULL, device_model_find("ioat"), RID(0x100), 0, &r->dev),
+		0);
 	set_master(r, true);
 	*state = r;
 	return 0;
@@ -239,7 +240,8 @@ static void expect_error(struct rig *r, struct ioat_desc d, u32 err)
 	for (u32 i = 0; i < 0x10000; i++)
 		assert_int_equal(bus.mem[DST + i], 0xee);
 	memset(bus.mem + COMPL, 0, 8);
-	/* An error that was not acknowledged keeps the channel halted; the number is write 1 to clear. */
+	/* An error that was not acknowledged keeps the channel halted; the number is write 1 to
+	 * clear. */
 	store(r, IOAT_CHAINADDR, RING, 8);
 	assert_int_equal(status(r), IOAT_STS_HALTED);
 	store(r, IOAT_CHANERR, err, 4);
@@ -312,7 +314,8 @@ static void chain_errors(void **state)
 		desc(0)->next = i ? desc_at(1) + 4 : BUS_LEN;
 		store(r, IOAT_DMACOUNT, 2, 2);
 		wait_status(r, IOAT_STS_HALTED);
-		assert_int_equal(load(r, IOAT_CHANERR, 4), i ? IOAT_ERR_DESC_ALIGN : IOAT_ERR_NEXT_ADDR);
+		assert_int_equal(load(r, IOAT_CHANERR, 4),
+				 i ? IOAT_ERR_DESC_ALIGN : IOAT_ERR_NEXT_ADDR);
 		assert_int_equal(load(r, IOAT_CHANSTS, 8), desc_at(0) | IOAT_STS_HALTED);
 	}
 	/* A completion that cannot be written. */
@@ -693,7 +696,7 @@ static void hostile(void **state)
 {
 	struct rig *r = *state;
 	static const u8 regs[] = {IOAT_CHANCTRL, IOAT_CHANCMD, IOAT_DMACOUNT, IOAT_CHAINADDR,
-				  IOAT_CHANCMP, IOAT_CHANERR, IOAT_INTRCTRL};
+				  IOAT_CHANCMP,	 IOAT_CHANERR, IOAT_INTRCTRL};
 	u64 seed = 11;
 
 	for (int round = 0; round < 500; round++) {
@@ -704,8 +707,8 @@ static void hostile(void **state)
 				.size = (u32)(rnd(&seed) % 4 ? rnd(&seed) % 8192 : rnd(&seed)),
 				.ctl = (u32)(rnd(&seed) % 4 ? rnd(&seed) & 0x010007ff : rnd(&seed)),
 				.src = rnd(&seed) % (BUS_LEN + PAGE_SIZE),
-				.dst = rnd(&seed) % 8 ? DST + rnd(&seed) % 0x100000 :
-							rnd(&seed) % BUS_LEN, /* the ring, too */
+				.dst = rnd(&seed) % 8 ? DST + rnd(&seed) % 0x100000
+						      : rnd(&seed) % BUS_LEN, /* the ring, too */
 				.next = rnd(&seed) % 8 ? desc_at(rnd(&seed) % 64) : rnd(&seed),
 			};
 		}
@@ -742,7 +745,8 @@ static void out_of_memory(void **state)
 	for (int nth = 1; rc; nth++) {
 		assert_true(nth < 20);
 		fault_arm(&r->env.fault, nth);
-		rc = pci_dev_new(&r->env, NULL, NULL, device_model_find("ioat"), RID(0x108), 1, &dev);
+		rc = pci_dev_new(&r->env, NULL, NULL, device_model_find("ioat"), RID(0x108), 1,
+				 &dev);
 		fault_arm(&r->env.fault, 0);
 		if (rc)
 			assert_int_equal(r->env.nr_allocs, before);
@@ -756,10 +760,25 @@ static void out_of_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(identity), T(copies), T(counts_wrap), T(fill_and_null), T(chain_and_append),
-		T(errors), T(chain_errors), T(suspend_resume), T(endless), T(hanging_access),
-		T(reset_in_the_middle), T(page_before_completion),
-		T(interrupts), T(as_dpdk_does), T(as_linux_does), T(stores_of_any_shape), T(hostile), T(page_is_output), T(out_of_memory),
+		T(identity),
+		T(copies),
+		T(counts_wrap),
+		T(fill_and_null),
+		T(chain_and_append),
+		T(errors),
+		T(chain_errors),
+		T(suspend_resume),
+		T(endless),
+		T(hanging_access),
+		T(reset_in_the_middle),
+		T(page_before_completion),
+		T(interrupts),
+		T(as_dpdk_does),
+		T(as_linux_does),
+		T(stores_of_any_shape),
+		T(hostile),
+		T(page_is_output),
+		T(out_of_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

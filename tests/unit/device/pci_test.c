@@ -16,8 +16,9 @@ static int setup(void **state)
 
 	fake_bus_reset();
 	assert_int_equal(env_init(&r->env), 0);
-	assert_int_equal(pci_dev_new(&r->env, NULL, NULL, device_model_find("ioat"), RID(0x100), 0,
-				     &r->dev), 0);
+	assert_int_equal(
+		pci_dev_new(&r->env, NULL, NULL, device_model_find("ioat"), RID(0x100), 0, &r->dev),
+		0);
 	*state = r;
 	return 0;
 }
@@ -181,8 +182,8 @@ static void triggers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(header), T(capabilities), T(bar_sizing), T(command),
-		T(flr_bit), T(bar_bounds), T(triggers),
+		T(header),  T(capabilities), T(bar_sizing), T(command),
+		T(flr_bit), T(bar_bounds),   T(triggers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -151,7 +151,8 @@ static const struct form {
 #define F(n) {#n, n, ANY, false}
 #define S(n) {#n, n, ANY, true}
 	F(mov_b), F(mov_ah), F(mov_bh), F(mov_w), F(mov_l), F(mov_q), F(mov_r8b), F(mov_sil),
-	F(mov_ib), F(mov_iw), F(mov_il), F(mov_iq), F(mov_sib), F(mov_unaligned), F(mov_addr32), F(mov_addr32_wraps),
+	F(mov_ib), F(mov_iw), F(mov_il), F(mov_iq), F(mov_sib), F(mov_unaligned), F(mov_addr32),
+	F(mov_addr32_wraps),
 	F(movnti_l), F(movnti_q), {"movbe_w", movbe_w, MOVBE}, {"movbe_l", movbe_l, MOVBE},
 	{"movbe_q", movbe_q, MOVBE}, F(and_l), F(and_ib), F(or_iq), F(or_iw), F(xor_l), F(add_b),
 	F(add_w), F(add_l), F(add_q), F(add_ib), F(adc_l), F(adc_q), F(adc_il), F(sub_l), F(sub_q),
