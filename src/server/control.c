@@ -188,6 +188,7 @@ json_t *server_describe(struct server *s)
 		out = json_object();
 	if (out) {
 		json_put(out, "pid", json_integer(getpid()));
+		json_put(out, "allocations", json_integer((json_int_t)s->ioasis->env.nr_allocs));
 		json_put(out, "clients", clients_describe(s));
 		json_put(out, "files", tokens_describe(s));
 	}

@@ -44,7 +44,8 @@
 	X(dup)                                                                                     \
 	X(dup2)                                                                                    \
 	X(dup3)                                                                                    \
-	X(fcntl) X(ioctl) X(read) X(write) X(pread) X(pwrite) X(readv) X(writev) X(mmap) X(munmap) \
+	X(fcntl)                                                                                   \
+	X(ioctl) X(read) X(write) X(pread) X(pwrite) X(readv) X(writev) X(mmap) X(munmap)          \
 		X(mremap) X(fopen) X(freopen) X(fclose) X(stat) X(lstat) X(fstat) X(fstatat)       \
 			X(statx) X(faccessat) X(euidaccess) X(readlinkat) X(realpath) X(opendir)   \
 				X(scandir) X(scandirat) X(chdir) X(getcwd) X(sigaction)            \
