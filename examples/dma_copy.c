@@ -79,6 +79,7 @@ struct device {
 	uint32_t longest;   /* transfer */
 	int interrupt;	    /* eventfd, or -1: poll */
 	int memory;	    /* MAP_SHARED or MAP_PRIVATE */
+	bool hold;	    /* at the end, until standard input ends */
 };
 
 __attribute__((noreturn, format(printf, 1, 2))) static void die(const char *fmt, ...)
@@ -529,11 +530,12 @@ static void find_text(char *path, size_t len)
 static void usage(FILE *to)
 {
 	fprintf(to,
-		"usage: dma_copy [--device BDF] [--private] [FILE]\n"
+		"usage: dma_copy [--device BDF] [--private] [--hold] [FILE]\n"
 		"Have a QuickData DMA engine (8086:2021) copy FILE, then reach for what it must "
 		"not.\n"
 		"  --device BDF  this PCI function, not the first one found\n"
 		"  --private     use private memory for the buffers, not shared\n"
+		"  --hold        at the end keep everything open until standard input ends\n"
 		"FILE: by default some large text of this machine.\n"
 		"Exit: 0 all as it should be; 1 not; 2 wrong usage; 3 there is no such device.\n");
 }
@@ -548,6 +550,8 @@ static const char *parse(int argc, char **argv, struct device *dev)
 			exit(0);
 		} else if (!strcmp(argv[i], "--private")) {
 			dev->memory = MAP_PRIVATE;
+		} else if (!strcmp(argv[i], "--hold")) {
+			dev->hold = true;
 		} else if (!strcmp(argv[i], "--device") && i + 1 < argc) {
 			snprintf(dev->bdf, sizeof(dev->bdf), "%s", argv[++i]);
 		} else if (argv[i][0] == '-' || file) {
@@ -601,5 +605,8 @@ int main(int argc, char **argv)
 	ok &= copy_file(&dev, fd, &src, &dst);
 	ok &= try_forbidden(&dev, &src, &dst);
 	printf("%s\n", ok ? "all as it should be" : "FAILED");
+	fflush(stdout);
+	while (dev.hold && read(STDIN_FILENO, path, sizeof(path)) > 0)
+		;
 	return ok ? 0 : 1;
 }

@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <linux/vfio.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
 
@@ -351,6 +352,81 @@ static void out_of_memory(void **state)
 	open_vfio(r);
 }
 
+/* One of several threads of the program, each with a channel of its own. */
+struct hammer {
+	struct rig r; /* the rig's files, its own caller */
+	pthread_t thread;
+	u64 seed;
+};
+
+static void one_blow(struct rig *r, u64 what)
+{
+	struct vfio_irq_set irq = {sizeof(irq), VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER,
+				   VFIO_PCI_MSIX_IRQ_INDEX, 0, (u32)(what >> 8 & 1)};
+	struct vfio_device_detach_iommufd_pt d = {.argsz = sizeof(d)};
+	u16 command = 6;
+
+	switch (what % 8) {
+	case 0:
+		(void)!attach(r, r->ioas);
+		break;
+	case 1:
+		(void)!vcall(r, VFIO_DEVICE_DETACH_IOMMUFD_PT, &d, sizeof(d));
+		break;
+	case 2:
+		(void)!vcall(r, VFIO_DEVICE_SET_IRQS, &irq, sizeof(irq));
+		break;
+	case 3:
+		(void)!vcall(r, VFIO_DEVICE_RESET, &irq, 0);
+		break;
+	case 4:
+		pci_config_write(r->dev, 4, &command, 2);
+		break;
+	case 5:
+		arm(r);
+		break;
+	default:
+		store(r, IOAT_DMACOUNT, what >> 16 & 0xffff, 2);
+		break;
+	}
+}
+
+static void *hammer_thread(void *arg)
+{
+	struct hammer *h = arg;
+
+	for (int i = 0; i < 400; i++)
+		one_blow(&h->r, rnd(&h->seed));
+	return NULL;
+}
+
+static void many_threads(void **state)
+{
+	struct rig *r = *state;
+	struct hammer h[3];
+
+	map_data(r);
+	*descs(r) = (struct ioat_desc){.size = 4096, .ctl = IOAT_DESC_COMPL | IOAT_DESC_INT,
+				       .src = iova(SRC), .dst = iova(DST), .next = iova(RING)};
+	for (unsigned i = 0; i < ARRAY_SIZE(h); i++) {
+		h[i] = (struct hammer){.r = *r, .seed = i + 1};
+		h[i].r.b.f = calloc(1, sizeof(*h[i].r.b.f));
+		fake_init(h[i].r.b.f, r->b.f->c.mm);
+		assert_int_equal(pthread_create(&h[i].thread, NULL, hammer_thread, &h[i]), 0);
+	}
+	for (unsigned i = 0; i < ARRAY_SIZE(h); i++) {
+		pthread_join(h[i].thread, NULL);
+		fake_fini(h[i].r.b.f);
+		free(h[i].r.b.f);
+	}
+	/* And all is well. */
+	enable(r);
+	assert_int_equal(attach(r, r->ioas), 0);
+	memset(page(r, DST), 0xee, 64);
+	assert_int_equal(copy(r, iova(SRC), iova(DST), 64), 0);
+	assert_memory_equal(page(r, DST), page(r, SRC), 64);
+}
+
 #define T(f)                                                                                       \
 	cmocka_unit_test_setup_teardown(f, up_intel, down),                                        \
 		cmocka_unit_test_setup_teardown(f, up_mock, down)
@@ -361,6 +437,7 @@ int main(void)
 		T(moves_bytes),	     T(blocked_unless_attached),
 		T(refused_accesses), T(unmap_under_load),
 		T(lifetimes),	     T(out_of_memory),
+		T(many_threads),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
