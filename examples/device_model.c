@@ -46,8 +46,8 @@ int main(int argc, char **argv)
 	struct descriptor *d = (struct descriptor *)mem;
 	struct ioasis *machine;
 	struct ioasis_ctx *ctx;
-	struct ioasis_ioas *ioas;
-	struct ioasis_dev *dev;
+	struct ioasis_ioas *ioas = NULL;
+	struct ioasis_dev *dev = NULL;
 	uint64_t ring, bufs[2];
 
 	check(ioasis_new(&args, &machine) || ioasis_dev_new(machine, 0x0100, &dev), "a machine");
