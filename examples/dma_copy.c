@@ -74,6 +74,7 @@ struct device {
 	uint32_t ioas;
 	uint64_t config; /* where configuration space is in the file */
 	volatile uint8_t *regs;
+	size_t regs_len;
 	struct buffer ring; /* a page of descriptors, a page for completions */
 	uint16_t count;	    /* descriptors ever submitted since the last reset */
 	uint32_t longest;   /* transfer */
@@ -191,11 +192,23 @@ static void map_registers(struct device *dev)
 	if (p == MAP_FAILED)
 		die("mmap of BAR 0");
 	dev->regs = p;
+	dev->regs_len = bar.size;
 	dev->config = region(dev, VFIO_PCI_CONFIG_REGION_INDEX).offset;
 	dev->longest = 1u << (dev->regs[XFERCAP] & 0x1f);
 	printf("registers  %llu bytes, QuickData %u.%u, at most %u KiB per descriptor\n",
 	       (unsigned long long)bar.size, dev->regs[CBVER] >> 4, dev->regs[CBVER] & 15,
 	       dev->longest >> 10);
+}
+
+/* The device first: while it is attached, its address space cannot be destroyed. */
+static void close_device(struct device *dev)
+{
+	struct iommu_destroy destroy = {.size = sizeof(destroy), .id = dev->ioas};
+
+	munmap((void *)dev->regs, dev->regs_len);
+	close(dev->fd);
+	call(dev->iommufd, IOMMU_DESTROY, &destroy, "IOMMU_DESTROY");
+	close(dev->iommufd);
 }
 
 static void enable_bus_master(struct device *dev)
@@ -608,5 +621,6 @@ int main(int argc, char **argv)
 	fflush(stdout);
 	while (dev.hold && read(STDIN_FILENO, path, sizeof(path)) > 0)
 		;
+	close_device(&dev);
 	return ok ? 0 : 1;
 }
