@@ -198,8 +198,38 @@ static void interrupts_in_epoll(void **state)
 	down(&v);
 }
 
+/* Have the device copy from and to this process's memory without an end. */
+static void start_endless_dma(struct vfio *v, int sharing)
+{
+	struct iommu_ioas_map map = {.size = sizeof(map), .flags = 7, .iova = 0x100000, .length = 3 << 20};
+	struct vfio_device_attach_iommufd_pt at = {.argsz = sizeof(at)};
+	u8 *mem = mmap(NULL, 3 << 20, PROT_READ | PROT_WRITE, sharing | MAP_ANONYMOUS, -1, 0);
+	struct {
+		u32 size, ctl;
+		u64 src, dst, next, unused[4];
+	} *d = (void *)mem;
+	u16 command = 6;
+
+	assert_ptr_not_equal(mem, MAP_FAILED);
+	map.ioas_id = at.pt_id = (u32)ioas_alloc(v->iommufd);
+	map.user_va = (u64)mem;
+	assert_int_equal(ioctl(v->iommufd, IOMMU_IOAS_MAP, &map), 0);
+	assert_int_equal(ioctl(v->fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &at), 0);
+	assert_int_equal(pwrite(v->fd, &command, 2, (7ll << 40) + 4), 2);
+	d->size = 1 << 20;
+	d->src = 0x200000;
+	d->dst = 0x300000;
+	d->next = 0x100000;
+	v->regs[CHANCMD] = RESET;
+	*(volatile u64 *)(v->regs + 0x90) = 0x100000;
+	*(volatile u16 *)(v->regs + 0x86) = 65535;
+	/* It is under way when a descriptor is done. */
+	while (!(*(volatile u64 *)(v->regs + 0x88) & ~7ull))
+		sched_yield();
+}
+
 /* The process that has the device dies by SIGKILL; the next one finds it free and reset. */
-static void killed_owner(void **state)
+static void killed(int sharing)
 {
 	struct vfio v;
 	int ready[2], rc;
@@ -211,6 +241,7 @@ static void killed_owner(void **state)
 	if (!pid) {
 		up(&v);
 		*(volatile u64 *)(v.regs + CHANCMP) = 0x1000;
+		start_endless_dma(&v, sharing);
 		(void)!write(ready[1], "", 1);
 		for (;;)
 			pause();
@@ -233,6 +264,12 @@ static void killed_owner(void **state)
 	down(&v);
 	close(ready[0]);
 	close(ready[1]);
+}
+
+static void killed_owner(void **state)
+{
+	killed(MAP_SHARED);
+	killed(MAP_PRIVATE);
 }
 
 /* pread and pwrite reach what the mapping shows. */
