@@ -74,6 +74,22 @@ static void make_wiped(void)
 		shim.wiped = p;
 }
 
+/* The directories of our /dev, to know them again. */
+static void find_dev_dirs(void)
+{
+	static const char *const names[] = {"/dev", "/dev/vfio", "/dev/vfio/devices"};
+	char path[PATH_MAX];
+	struct stat st;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
+		if (snprintf(path, sizeof(path), "%s%s", shim.root, names[i]) >= PATH_MAX ||
+		    shim.real.stat(path, &st))
+			continue;
+		shim.dev_dirs[i] = st.st_ino;
+		shim.dev_dirs_dev = st.st_dev;
+	}
+}
+
 static void start(void)
 {
 	const char *dir = getenv(CHAN_ENV_DIR), *pid = getenv(CHAN_ENV_PID);
@@ -92,6 +108,7 @@ static void start(void)
 	CPU_ZERO(&cpus);
 	if (!sched_getaffinity(0, sizeof(cpus), &cpus) && CPU_COUNT(&cpus) > 1)
 		shim.spin = 1000;
+	find_dev_dirs();
 	make_wiped();
 	pthread_key_create(&shim.thread_key, link_thread_exit);
 	pthread_atfork(fork_prepare, fork_parent, fork_child);

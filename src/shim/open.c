@@ -103,6 +103,32 @@ EXPORT DIR *opendir(const char *path)
 	return dir;
 }
 
+static bool is_dev_dir(int fd)
+{
+	struct stat st;
+
+	if (REAL.fstat(fd, &st) || st.st_dev != shim.dev_dirs_dev)
+		return false;
+	for (unsigned i = 0; i < ARRAY_SIZE(shim.dev_dirs); i++)
+		if (st.st_ino == shim.dev_dirs[i])
+			return true;
+	return false;
+}
+
+/* `find -type c` believes what the directory says. */
+EXPORT struct dirent *readdir(DIR *dir)
+{
+	struct dirent *e;
+
+	if (!shim_active())
+		return REAL.readdir(dir);
+	e = REAL.readdir(dir);
+	if (e && e->d_type == DT_REG && is_dev_dir(dirfd(dir)))
+		e->d_type = DT_CHR;
+	return e;
+}
+EXPORT_ALIAS(readdir64, readdir);
+
 EXPORT int scandir(const char *path, struct dirent ***list, int (*filter)(const struct dirent *),
 		   int (*compare)(const struct dirent **, const struct dirent **))
 {

@@ -45,12 +45,13 @@
 	X(dup2)                                                                                    \
 	X(dup3)                                                                                    \
 	X(fcntl)                                                                                   \
-	X(ioctl) X(read) X(write) X(pread) X(pwrite) X(readv) X(writev) X(mmap) X(munmap)          \
-		X(mremap) X(fopen) X(freopen) X(fclose) X(stat) X(lstat) X(fstat) X(fstatat)       \
-			X(statx) X(faccessat) X(euidaccess) X(readlinkat) X(realpath) X(opendir)   \
-				X(scandir) X(scandirat) X(chdir) X(getcwd) X(sigaction)            \
-					X(pthread_sigmask) X(glob) X(getxattr) X(lgetxattr)        \
-						X(listxattr) X(llistxattr)
+	X(ioctl)                                                                                   \
+	X(read) X(write) X(pread) X(pwrite) X(readv) X(writev) X(mmap) X(munmap) X(readdir)        \
+		X(fopen) X(freopen) X(fclose) X(stat) X(lstat) X(fstat) X(fstatat) X(statx)        \
+			X(faccessat) X(euidaccess) X(readlinkat) X(realpath) X(opendir) X(scandir) \
+				X(scandirat) X(chdir) X(getcwd) X(sigaction) X(pthread_sigmask)    \
+					X(glob) X(getxattr) X(lgetxattr) X(listxattr)              \
+						X(llistxattr)
 
 struct real {
 #define X(name) __typeof__(name) *name;
@@ -83,6 +84,8 @@ struct shim {
 	pid_t daemon_pid;
 	unsigned spin;
 	bool wants_shared;
+	ino_t dev_dirs[4]; /* of our /dev: their regular files stand for nodes */
+	dev_t dev_dirs_dev;
 	_Atomic bool lost;	  /* the daemon died */
 	_Atomic bool cwd_matters; /* a relative path may lead into the machine's tree */
 

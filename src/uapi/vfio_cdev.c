@@ -111,7 +111,9 @@ static void unbind(struct vfio_file *v)
 	ctx_put(v->ctx);
 	v->bound = NULL;
 	v->ctx = NULL;
+	lock_take(&v->lock); /* vfio_describe() looks at it */
 	v->attached = false;
+	lock_drop(&v->lock);
 	unclaim(v->dev);
 }
 

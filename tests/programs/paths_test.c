@@ -76,6 +76,8 @@ static void test_links(void **state)
 	assert_string_equal(realpath(DEV "/../0000:01:00.0/device", buf), REAL_DEV "/device");
 }
 
+static unsigned char last_type; /* of what lists() found */
+
 static bool lists(const char *path, const char *name)
 {
 	DIR *dir = opendir(path);
@@ -83,8 +85,12 @@ static bool lists(const char *path, const char *name)
 	bool found = false;
 
 	assert_non_null(dir);
-	while ((e = readdir(dir)))
-		found |= !strcmp(e->d_name, name);
+	while ((e = readdir(dir))) {
+		if (strcmp(e->d_name, name))
+			continue;
+		found = true;
+		last_type = e->d_type;
+	}
 	closedir(dir);
 	return found;
 }
@@ -103,6 +109,7 @@ static void test_directories(void **state)
 	assert_true(lists(DEVS, "0000:01:00.0"));
 	assert_true(lists(DEV "/vfio-dev", "vfio0"));
 	assert_true(lists("/dev/vfio/devices", "vfio0"));
+	assert_int_equal(last_type, DT_CHR);
 	assert_true(lists("/sys/class/vfio-dev", "vfio0"));
 	n = scandir("/sys/kernel/iommu_groups", &list, not_dots, alphasort);
 	assert_true(n >= 1);

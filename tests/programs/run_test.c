@@ -208,7 +208,7 @@ static void test_show(void **state)
 	r = RUN("show", i.name);
 	assert_int_equal(r->rc, 0);
 	assert_non_null(strstr(r->out, "machine mock"));
-	assert_non_null(strstr(r->out, "IOMMU_IOAS_ALLOC"));
+	assert_non_null(strstr(r->out, "ioas 1"));
 	tree = json_loads(RUN("show", "--json", i.name)->out, 0, NULL);
 	assert_int_equal(json_array_size(json_object_get(tree, "contexts")), 1);
 	assert_int_equal(json_array_size(json_object_get(tree, "clients")), 1);
