@@ -3,8 +3,10 @@
  * static_prog. */
 #include "prog.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 static const char *ioasis, *leak_prog, *static_prog;
 
@@ -253,22 +255,34 @@ static void test_nothing_left(void **state)
 	assert_int_equal(kill(pid, 0), -1);
 }
 
+/* A process that is not our child has ended, whether or not anybody reaped it. */
+static void wait_gone(int pidfd)
+{
+	struct pollfd p = {.fd = pidfd, .events = POLLIN};
+
+	while (poll(&p, 1, -1) != 1)
+		;
+	close(pidfd);
+}
+
 /* `ioasis run` itself is killed: the daemon follows and cleans up. */
 static void test_run_killed(void **state)
 {
 	struct running i;
 	json_t *tree;
 	pid_t daemon;
+	int pidfd;
 
 	start(&i, "mock");
 	tree = json_loads(RUN("show", "--json", i.name)->out, 0, NULL);
 	daemon = (pid_t)json_integer_value(json_object_get(tree, "pid"));
 	json_decref(tree);
 	assert_true(daemon > 1);
+	pidfd = (int)syscall(SYS_pidfd_open, daemon, 0);
+	assert_true(pidfd >= 0);
 	kill(i.pid, SIGKILL);
 	reap(i.pid);
-	while (!kill(daemon, 0))
-		sched_yield();
+	wait_gone(pidfd);
 	assert_int_equal(RUN("show", i.name)->rc, 1);
 	assert_int_equal(RUN("run", "--name", i.name, "true")->rc, 0); /* the name is free again */
 	close(i.in);
