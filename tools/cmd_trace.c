@@ -36,7 +36,8 @@ static int watch(const char *name, bool faults_only, long lines, bool json)
 	if (c.fd < 0)
 		return 1;
 	rc = control_send(
-		&c, json_pack("{s:s,s:b,s:b}", "op", "trace", "hops", !faults_only, "faults", 1));
+		&c, json_pack("{s:s,s:b,s:b}", "op", "trace", "hops", !faults_only, "faults",
+			      faults_only)); /* among the hops a fault is fault_log_add */
 	while (!rc && lines && (event = control_next(&c))) {
 		if (json_object_get(event, "hop")) {
 			print_event(event, json);

@@ -43,6 +43,10 @@ static int map_area(struct area *area, struct pages *p, struct domain *domain, u
 
 		rc = map_piece(&domain->pt, area->node.start + *done, OA(run->oa.v + off), n, area,
 			       done);
+		TRACE(p->env, pt_map, "%s iova 0x%llx oa 0x%llx len 0x%llx: %d",
+		      domain->pt.fmt->name,
+		      (unsigned long long)(area->node.start + (byte - area->start_byte)),
+		      (unsigned long long)(run->oa.v + off), (unsigned long long)n, rc);
 		byte += n;
 		left -= n;
 	}
