@@ -13,6 +13,7 @@
 #include "base/json.h"
 #include "base/list.h"
 #include "base/lock.h"
+#include "base/slab.h"
 #include "base/trace.h"
 #include "base/types.h"
 

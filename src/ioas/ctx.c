@@ -22,6 +22,7 @@ int ctx_new(struct env *env, struct mem *mem, struct ioasis *ioasis, struct ioas
 		env_free(env, ctx);
 		return rc;
 	}
+	slab_init(&ctx->pages, env, sizeof(struct pages));
 	ctx->refs = 1;
 	ctx->env = env;
 	ctx->mem = mem;
@@ -48,6 +49,7 @@ void ctx_put(struct ioasis_ctx *ctx)
 	obj_table_close(&ctx->objs);
 	lock_fini(&ctx->group_lock);
 	lock_fini(&ctx->change_lock);
+	slab_fini(&ctx->pages);
 	env_free(ctx->env, ctx);
 }
 

@@ -35,6 +35,7 @@ struct ioasis_ctx {
 	struct env *env;
 	struct mem *mem;
 	struct obj_table objs;
+	struct slab pages;		/* of struct pages */
 	enum account_mode account_mode; /* GUARDED_BY(objs.lock): ACCOUNT_USER or ACCOUNT_MM */
 	struct lock change_lock;	/* RANK_IOAS: one CHANGE_PROCESS at a time */
 	struct lock group_lock;		/* RANK_GROUP: attach state of every device of this context */

@@ -63,11 +63,12 @@ int pages_new(struct ioasis_ioas *ioas, struct map_args *args, struct pages **ou
 	struct pages *p = NULL;
 	int rc = check_shape(args);
 
-	if (!rc && !(p = env_zalloc(ctx->env, sizeof(*p))))
+	if (!rc && !(p = slab_zalloc(&ctx->pages)))
 		rc = -ENOMEM;
 	if (rc)
 		goto undo_args;
 	p->refs = 1;
+	p->slab = &ctx->pages;
 	p->env = ctx->env;
 	p->mem = ctx->mem;
 	lock_init(&p->lock, RANK_PAGES);
@@ -89,7 +90,7 @@ int pages_new(struct ioasis_ioas *ioas, struct map_args *args, struct pages **ou
 
 undo_pages:
 	lock_fini(&p->lock);
-	env_free(p->env, p);
+	slab_free(p->slab, p);
 undo_args:
 	if (args->dmabuf)
 		dmabuf_put(args->dmabuf);
@@ -117,7 +118,7 @@ void pages_put(struct pages *p)
 		env_free(p->env, p->runs.v);
 	source_fini(p->mem, &p->src);
 	lock_fini(&p->lock);
-	env_free(p->env, p);
+	slab_free(p->slab, p);
 }
 
 /* ---- the array of runs ---- */

@@ -69,7 +69,9 @@ struct pages {
 	struct dmabuf *dmabuf; /* a reference */
 	struct list dmabuf_node;
 	struct list tracks;
-	struct area first; /* saves an allocation: the area of the MAP that made the pages */
+	struct slab *slab; /* the context's, which outlives it */
+	/* Saves an allocation: the area of the MAP that made the pages. A look-up's step is one line. */
+	alignas(CACHELINE) struct area first;
 };
 
 struct attachment {
