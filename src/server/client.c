@@ -62,10 +62,31 @@ static void client_unlink(struct client *c)
 	client_put(c);
 }
 
+/* Forked clients that never said hello and hold nothing any more. */
+void clients_forget_unclaimed(struct server *s)
+{
+	struct list *n, *next;
+
+	rwlock_write(&s->lock);
+	list_for_each_safe (n, next, &s->clients) {
+		struct client *c = list_entry(n, struct client, node);
+		bool holds = false;
+
+		for (u32 i = 0; i < c->nr_slots; i++)
+			holds |= !!c->slots[i].token;
+		if (c->pid || holds)
+			continue;
+		list_del(&c->node);
+		client_put(c);
+	}
+	rwlock_write_drop(&s->lock);
+}
+
 static void client_src_free(struct server *s, struct watch *src)
 {
 	watch_del(s, src);
 	client_unlink(container_of(src, struct client, src));
+	clients_forget_unclaimed(s);
 	mem_sweep_files(&s->ioasis->mem);
 }
 
@@ -154,26 +175,6 @@ int client_hello(struct server *s, u64 cookie, pid_t pid, struct client **out)
 	return 0;
 }
 
-/* Forked clients that never said hello and hold nothing any more. */
-static void forget_unclaimed(struct server *s)
-{
-	struct list *n, *next;
-
-	rwlock_write(&s->lock);
-	list_for_each_safe (n, next, &s->clients) {
-		struct client *c = list_entry(n, struct client, node);
-		bool holds = false;
-
-		for (u32 i = 0; i < c->nr_slots; i++)
-			holds |= !!c->slots[i].token;
-		if (c->pid || holds)
-			continue;
-		list_del(&c->node);
-		client_put(c);
-	}
-	rwlock_write_drop(&s->lock);
-}
-
 int client_fork(struct client *parent, u64 cookie)
 {
 	struct server *s = parent->server;
@@ -181,7 +182,7 @@ int client_fork(struct client *parent, u64 cookie)
 	int rc = 0;
 
 	s->forked = true;
-	forget_unclaimed(s);
+	clients_forget_unclaimed(s);
 	c = client_new(s, cookie);
 	if (!c)
 		return -ENOMEM;

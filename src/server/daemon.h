@@ -82,6 +82,8 @@ int client_fork(struct client *parent, u64 cookie) MUST_CHECK;
 void client_put(struct client *c);
 /* A session of it ended; forgets clients that cannot come back. */
 void client_leave(struct client *c);
+/* Children that died before they said hello: nothing of what they would hold is open any more. */
+void clients_forget_unclaimed(struct server *s);
 void clients_free(struct server *s);
 json_t *clients_describe(struct server *s);
 

@@ -86,6 +86,7 @@ static void listen_ready(struct server *s, struct watch *src, u32 events)
 static void tokens_ready(struct server *s, struct watch *src, u32 events)
 {
 	tokens_drain(s);
+	clients_forget_unclaimed(s);
 }
 
 static void keep_ready_event(struct server *s, struct watch *src, u32 events)

@@ -68,7 +68,8 @@ void path_cwd_changed(void)
 {
 	char cwd[PATH_MAX];
 
-	shim.cwd_matters = shim.active && REAL.getcwd(cwd, sizeof(cwd)) && may_lead(cwd);
+	shim.cwd_matters =
+		shim.active && REAL.getcwd(cwd, sizeof(cwd)) && (may_lead(cwd) || path_node(cwd));
 }
 
 /* Where a relative path begins. Return: false when that cannot be a place of ours. */
@@ -87,7 +88,7 @@ static bool base_of(int dirfd, const char *path, char *buf)
 	if (len <= 0 || buf[0] != '/')
 		return false;
 	buf[len] = 0;
-	return may_lead(buf) || strstr(path, "..");
+	return may_lead(buf) || path_node(buf) || strstr(path, "..");
 }
 
 /* Add one component to a clean absolute path. Return: its new length, 0 when it does not fit. */
@@ -158,8 +159,11 @@ const char *path_real(int dirfd, const char *path, char *buf)
 	}
 	if (!base_of(dirfd, path, base))
 		return path;
+	/* Inside already: the kernel knows the way, but a node must be known by its name. */
 	if (!strncmp(base, shim.root, shim.root_len))
-		return path; /* inside already: the kernel knows the way */
+		return path_node(base) && snprintf(buf, PATH_MAX, "%s/%s", base, path) < PATH_MAX
+			       ? buf
+			       : path;
 	return translate(base, path, buf);
 }
 
@@ -178,7 +182,8 @@ const char *path_node(const char *real_path)
 {
 	const char *p = real_path + shim.root_len;
 
-	if (strncmp(real_path, shim.root, shim.root_len) || strncmp(p, "/dev/", 5))
+	if (strncmp(real_path, shim.root, shim.root_len) || strncmp(p, "/dev", 4) ||
+	    (p[4] && p[4] != '/'))
 		return NULL;
 	return p;
 }

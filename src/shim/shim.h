@@ -46,12 +46,12 @@
 	X(dup3)                                                                                    \
 	X(fcntl)                                                                                   \
 	X(ioctl)                                                                                   \
-	X(read) X(write) X(pread) X(pwrite) X(readv) X(writev) X(mmap) X(munmap) X(readdir)        \
-		X(fopen) X(freopen) X(fclose) X(stat) X(lstat) X(fstat) X(fstatat) X(statx)        \
-			X(faccessat) X(euidaccess) X(readlinkat) X(realpath) X(opendir) X(scandir) \
-				X(scandirat) X(chdir) X(getcwd) X(sigaction) X(pthread_sigmask)    \
-					X(glob) X(getxattr) X(lgetxattr) X(listxattr)              \
-						X(llistxattr)
+	X(read)                                                                                    \
+	X(write) X(pread) X(pwrite) X(readv) X(writev) X(mmap) X(munmap) X(readdir) X(fopen)       \
+		X(freopen) X(fclose) X(stat) X(lstat) X(fstat) X(fstatat) X(statx) X(faccessat)    \
+			X(euidaccess) X(readlinkat) X(realpath) X(opendir) X(scandir) X(scandirat) \
+				X(chdir) X(getcwd) X(sigaction) X(pthread_sigmask) X(glob)         \
+					X(getxattr) X(lgetxattr) X(listxattr) X(llistxattr)
 
 struct real {
 #define X(name) __typeof__(name) *name;

@@ -3,6 +3,7 @@
 #include "prog.h"
 
 #include <ioasis/iommufd_test.h>
+#include <linux/vfio.h>
 
 #include <dirent.h>
 #include <glob.h>
@@ -125,6 +126,7 @@ static void test_directories(void **state)
 static void test_relative(void **state)
 {
 	char cwd[PATH_MAX], text[64];
+	struct stat st;
 	int dir, fd;
 
 	assert_non_null(getcwd(cwd, sizeof(cwd)));
@@ -154,6 +156,16 @@ static void test_relative(void **state)
 	fd = open("vfio/devices/vfio0", O_RDWR);
 	assert_true(fd >= 0);
 	close(fd);
+	assert_int_equal(chdir("/dev/vfio"), 0);
+	fd = open("devices/vfio0", O_RDWR);
+	assert_true(fd >= 0 && !fstat(fd, &st) && S_ISCHR(st.st_mode));
+	assert_int_equal(ioctl(fd, VFIO_DEVICE_RESET), -1); /* ours: it is not bound */
+	assert_int_equal(errno, EINVAL);
+	close(fd);
+	dir = open("devices", O_RDONLY | O_DIRECTORY);
+	assert_true(dir >= 0 && !fstatat(dir, "vfio0", &st, AT_SYMLINK_NOFOLLOW));
+	assert_true(S_ISCHR(st.st_mode));
+	close(dir);
 	assert_int_equal(chdir("/tmp"), 0);
 	fd = open("../dev/iommu", O_RDWR);
 	assert_true(fd >= 0);

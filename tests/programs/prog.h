@@ -50,24 +50,32 @@ static inline int control_socket(void)
 }
 
 /* What `ioasis show --json` shows. */
-static inline json_t *describe(void)
+static inline json_t *describe_on(int control)
 {
 	static const char ask[] = "{\"op\":\"describe\"}";
 	static char text[1 << 20];
 	size_t len = 0;
-	int fd = control_socket();
 
-	if (fd < 0 || send(fd, ask, sizeof(ask) - 1, 0) < 0)
+	if (control < 0 || send(control, ask, sizeof(ask) - 1, 0) < 0)
 		return NULL;
 	while (len < sizeof(text) && (!len || text[len - 1] != '\n')) {
-		ssize_t n = recv(fd, text + len, sizeof(text) - len, 0);
+		ssize_t n = recv(control, text + len, sizeof(text) - len, 0);
 
 		if (n <= 0)
 			break;
 		len += (size_t)n;
 	}
-	close(fd);
 	return json_loadb(text, len, 0, NULL);
+}
+
+static inline json_t *describe(void)
+{
+	int fd = control_socket();
+	json_t *tree = describe_on(fd);
+
+	if (fd >= 0)
+		close(fd);
+	return tree;
 }
 
 /* How many /dev/iommu are open, as the daemon sees it. */

@@ -201,7 +201,8 @@ static void interrupts_in_epoll(void **state)
 /* Have the device copy from and to this process's memory without an end. */
 static void start_endless_dma(struct vfio *v, int sharing)
 {
-	struct iommu_ioas_map map = {.size = sizeof(map), .flags = 7, .iova = 0x100000, .length = 3 << 20};
+	struct iommu_ioas_map map = {
+		.size = sizeof(map), .flags = 7, .iova = 0x100000, .length = 3 << 20};
 	struct vfio_device_attach_iommufd_pt at = {.argsz = sizeof(at)};
 	u8 *mem = mmap(NULL, 3 << 20, PROT_READ | PROT_WRITE, sharing | MAP_ANONYMOUS, -1, 0);
 	struct {
