@@ -45,6 +45,7 @@ need_build() {
 }
 
 # build DIR [MESON OPTIONS...] : configure once, then compile. CC is honoured at the first time.
+# BUILD_TARGETS names what to compile, if not all.
 build() {
 	local dir=$1
 	shift
@@ -57,7 +58,8 @@ build() {
 		rm -f "$dir.log"
 	fi
 	step "compiling $(basename "$dir")"
-	ninja -C "$dir" >"$dir/compile.log" 2>&1 || {
+	# shellcheck disable=SC2086
+	ninja -C "$dir" ${BUILD_TARGETS:-} >"$dir/compile.log" 2>&1 || {
 		grep -E 'error|FAILED' -A5 "$dir/compile.log" | head -60 >&2
 		die "compilation failed; the whole log is $dir/compile.log"
 	}
