@@ -13,7 +13,7 @@ import subprocess
 import sys
 
 CASE = re.compile(r"^\[\s+(OK|FAILED|SKIPPED|ERROR)\s+\] (\S+)\s*$", re.M)
-REASON = re.compile(r"SKIP(?:PED)?: *(.+)")
+REASON = re.compile(r"\bskip(?:ped)?: *(.+)", re.I)
 
 
 def run(a):

@@ -33,7 +33,7 @@ ALWAYS_INLINE bool walk_enter(struct walk *w, struct walk_pool pool)
 	u64 off = w->table_oa - pool.base;
 
 	/* Aligned to a page, which fmt_is_table() saw to: one compare is enough. */
-	w->table = (const u64 *)(pool.host + off);
+	w->table = (const u64 *)((uintptr_t)pool.host + off);
 	return likely(off < pool.len);
 }
 
