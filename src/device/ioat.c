@@ -110,7 +110,10 @@ static void render(const struct ioat *io, u8 *regs)
 	put(regs, IOAT_DCACTRL, 4, io->dcactrl);
 }
 
-/* Bring the page up to date, 8 bytes at a time: a program never reads half of CHANSTS. */
+/*
+ * Bring the page up to date, 8 bytes at a time: a program never reads half of CHANSTS. That comes last:
+ * who sees a channel halted reads the error that halted it.
+ */
 static void show(struct ioat *io)
 {
 	_Atomic u64 *page = (_Atomic u64 *)io->dev->bars[0].host;
@@ -118,7 +121,10 @@ static void show(struct ioat *io)
 
 	render(io, (u8 *)regs);
 	for (unsigned i = 0; i < ARRAY_SIZE(regs); i++)
-		atomic_store_explicit(&page[i], regs[i], memory_order_release);
+		if (i != IOAT_CHANSTS / 8)
+			atomic_store_explicit(&page[i], regs[i], memory_order_relaxed);
+	atomic_store_explicit(&page[IOAT_CHANSTS / 8], regs[IOAT_CHANSTS / 8],
+			      memory_order_release);
 }
 
 /* Under the lock. Return: true when the caller must raise the interrupt after dropping it. */
