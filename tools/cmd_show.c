@@ -5,11 +5,12 @@
 
 static void usage(FILE *to)
 {
-	fprintf(to, "usage: ioasis show [--json] [--list] [NAME]\n"
+	fprintf(to, "usage: ioasis show [--json] [--list | --ledger] [NAME]\n"
 		    "The live tree of an instance: IOMMUs, devices, open files and what they own.\n"
 		    "Without NAME the only one that runs.\n"
-		    "  --list  the names of those that run\n"
-		    "  --json  as JSON\n");
+		    "  --list    the names of those that run\n"
+		    "  --ledger  numbers of all that programs own: back where they were when they end\n"
+		    "  --json    as JSON\n");
 }
 
 static int show_list(bool json)
@@ -33,15 +34,25 @@ static void print_head(const json_t *v, const char *key)
 		printf("%s %s\n", key, s);
 }
 
+static void print_ledger(json_t *answer)
+{
+	const char *key;
+	json_t *v;
+
+	json_object_foreach(answer, key, v)
+		printf("%-24s %" JSON_INTEGER_FORMAT "\n", key, json_integer_value(v));
+}
+
 int cmd_show(int argc, char **argv)
 {
 	static const struct option longs[] = {
 		{"json", no_argument, NULL, 'j'},
 		{"list", no_argument, NULL, 'l'},
+		{"ledger", no_argument, NULL, 'L'},
 		{"help", no_argument, NULL, 'h'},
 		{0},
 	};
-	bool json = false, list = false;
+	bool json = false, list = false, ledger = false;
 	json_t *answer;
 	int opt;
 
@@ -50,6 +61,8 @@ int cmd_show(int argc, char **argv)
 			json = true;
 		} else if (opt == 'l') {
 			list = true;
+		} else if (opt == 'L') {
+			ledger = true;
 		} else {
 			usage(opt == 'h' ? stdout : stderr);
 			return opt == 'h' ? 0 : EXIT_USAGE;
@@ -62,11 +75,13 @@ int cmd_show(int argc, char **argv)
 	if (list)
 		return show_list(json);
 	answer = control_ask(optind < argc ? argv[optind] : NULL,
-			     json_pack("{s:s}", "op", "describe"));
+			     json_pack("{s:s}", "op", ledger ? "ledger" : "describe"));
 	if (!answer)
 		return 1;
 	if (json) {
 		print_json(stdout, answer);
+	} else if (ledger) {
+		print_ledger(answer);
 	} else {
 		print_head(answer, "machine");
 		print_show(stdout, answer);

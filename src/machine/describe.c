@@ -195,6 +195,66 @@ json_t *machine_describe(struct ioasis *ioasis)
 	return out;
 }
 
+static json_int_t nr_eventfds(struct pci_dev *dev)
+{
+	json_int_t nr;
+	unsigned i;
+
+	lock_take(&dev->lock);
+	nr = (dev->err.eventfd >= 0) + (dev->req.eventfd >= 0);
+	for (i = 0; i < PCI_MAX_VECTORS; i++)
+		nr += dev->msix[i].eventfd >= 0;
+	lock_drop(&dev->lock);
+	return nr;
+}
+
+static void count_devs(struct ioasis *ioasis, json_t *out)
+{
+	json_int_t claimed = 0, eventfds = 0, endpoints = 0;
+	struct list *pos;
+
+	list_for_each(pos, &ioasis->pci_devs) {
+		struct pci_dev *dev = list_entry(pos, struct pci_dev, node);
+
+		claimed += dev->claimed;
+		eventfds += nr_eventfds(dev);
+	}
+	lock_take(&ioasis->lock);
+	list_for_each(pos, &ioasis->endpoints)
+		endpoints++;
+	lock_drop(&ioasis->lock);
+	json_put(out, "devices_claimed", json_integer(claimed));
+	json_put(out, "eventfds", json_integer(eventfds));
+	json_put(out, "endpoints", json_integer(endpoints));
+}
+
+static void count_obj(struct obj *obj, void *nr)
+{
+	++*(json_int_t *)nr;
+}
+
+json_t *machine_ledger(struct ioasis *ioasis)
+{
+	json_int_t nr_ctxs = 0, nr_objs = 0;
+	json_t *out = json_object();
+	struct ioasis_ctx *ctx;
+	unsigned idx = 0;
+
+	if (!out)
+		return NULL;
+	while ((ctx = ctx_at(ioasis, &idx))) {
+		nr_ctxs++;
+		obj_for_each(&ctx->objs, count_obj, &nr_objs);
+		ctx_put(ctx);
+	}
+	json_put(out, "contexts", json_integer(nr_ctxs));
+	json_put(out, "objects", json_integer(nr_objs));
+	count_devs(ioasis, out);
+	mem_ledger(&ioasis->mem, out);
+	json_put(out, "allocations", json_integer((json_int_t)atomic_load(&ioasis->env.nr_allocs)));
+	return out;
+}
+
 /* Under the machine's lock: an endpoint may go. */
 static struct iommu_dev *idev_find(struct ioasis *ioasis, rid_t rid)
 {

@@ -64,6 +64,11 @@ json_t *machine_describe(struct ioasis *ioasis);
  * machine has that requester id. NULL: out of memory.
  */
 json_t *machine_walk(struct ioasis *ioasis, rid_t rid, pasid_t pasid, iova_t iova);
+/*
+ * Numbers of everything that clients may own: what must be again what it was when they are gone. A flat
+ * object of integers. NULL: out of memory.
+ */
+json_t *machine_ledger(struct ioasis *ioasis);
 /* Write what the machine's /sys looks like below @dirfd. Return: 0 or -errno. */
 int machine_sysfs_write(struct ioasis *ioasis, int dirfd) MUST_CHECK;
 /* By address ("0000:01:00.0"), or with NULL by its vfioN. Return: NULL when there is none. */

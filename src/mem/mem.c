@@ -125,3 +125,61 @@ void mem_describe(struct mem *mem, json_t *out)
 	lock_drop(&mem->segs_lock);
 	json_put(out, "segments", segs);
 }
+
+static void count_segs(struct mem *mem, json_t *out)
+{
+	json_int_t nr[SEG_TOKEN + 1] = {0}, bytes = 0, refs = 0, holds = 0;
+	struct list *n;
+
+	lock_take(&mem->segs_lock);
+	list_for_each(n, &mem->segs) {
+		const struct seg *seg = list_entry(n, struct seg, node);
+
+		nr[seg->kind]++;
+		if (seg->kind == SEG_TABLES)
+			continue;
+		bytes += (json_int_t)seg->len;
+		refs += atomic_load(&seg->refs);
+		holds += atomic_load(&seg->nr_holds);
+	}
+	lock_drop(&mem->segs_lock);
+	/* What lies in our own process stays until the instance ends: no client's cost. */
+	json_put(out, "segments_shared", json_integer(nr[SEG_SHARED]));
+	json_put(out, "segments_remote", json_integer(nr[SEG_REMOTE]));
+	json_put(out, "segments_token", json_integer(nr[SEG_TOKEN]));
+	json_put(out, "segment_bytes", json_integer(bytes));
+	json_put(out, "segment_refs", json_integer(refs));
+	json_put(out, "segment_holds", json_integer(holds));
+}
+
+void mem_ledger(struct mem *mem, json_t *out)
+{
+	json_int_t nr_mms = 0, nr_users = 0, pinned = 0, locked_mm = 0, locked_user = 0, files;
+	struct list *n;
+
+	lock_take(&mem->mm_lock);
+	list_for_each(n, &mem->mms) {
+		const struct mm *mm = list_entry(n, struct mm, node);
+
+		nr_mms += !mm->self;
+		pinned += (json_int_t)atomic_load(&mm->pinned_pages);
+		locked_mm += (json_int_t)atomic_load(&mm->locked_pages);
+	}
+	list_for_each(n, &mem->users) {
+		nr_users++;
+		locked_user += (json_int_t)atomic_load(
+			&list_entry(n, struct mm_user, node)->locked_pages);
+	}
+	lock_drop(&mem->mm_lock);
+	lock_take(&mem->segs_lock);
+	files = mem->priv->nr_files;
+	lock_drop(&mem->segs_lock);
+	json_put(out, "mms", json_integer(nr_mms));
+	json_put(out, "users", json_integer(nr_users));
+	json_put(out, "pinned_pages", json_integer(pinned));
+	json_put(out, "locked_pages_by_mm", json_integer(locked_mm));
+	json_put(out, "locked_pages_by_user", json_integer(locked_user));
+	json_put(out, "offered_files", json_integer(files));
+	json_put(out, "table_pages", json_integer((json_int_t)atomic_load(&mem->tables.nr_used)));
+	count_segs(mem, out);
+}

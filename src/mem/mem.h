@@ -68,6 +68,8 @@ struct mem {
 int mem_init(struct mem *mem, struct env *env, unsigned oa_bits, u64 table_bytes) MUST_CHECK;
 void mem_fini(struct mem *mem); /* every segment and mm must be gone but self and the pool */
 void mem_describe(struct mem *mem, json_t *out);
+/* Numbers of what clients cost: segments, pins, charges, table pages. Nothing of ours is counted. */
+void mem_ledger(struct mem *mem, json_t *out);
 
 /*
  * Remember a memory file (memfd) that a client maps, for a daemon that may not open map_files: a
@@ -80,7 +82,7 @@ void mem_describe(struct mem *mem, json_t *out);
  * Return: 0; -EBADF; -EINVAL not memory; -EACCES …; -ENOMEM.
  */
 int mem_offer_file(struct mem *mem, int fd) MUST_CHECK;
-void mem_sweep_files(struct mem *mem);
+unsigned mem_sweep_files(struct mem *mem); /* return: how many are kept */
 
 /*
  * Add a segment made by its owner (token memory, a BAR): chooses base.

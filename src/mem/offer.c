@@ -65,11 +65,15 @@ static void check_some(struct mem *mem, u32 nr) MUST_HOLD(mem->segs_lock)
 	}
 }
 
-void mem_sweep_files(struct mem *mem)
+unsigned mem_sweep_files(struct mem *mem)
 {
+	unsigned left;
+
 	lock_take(&mem->segs_lock);
 	check_some(mem, mem->priv->nr_files);
+	left = mem->priv->nr_files;
 	lock_drop(&mem->segs_lock);
+	return left;
 }
 
 static struct offered_file *find_offered(struct mem *mem, u64 dev, u64 ino)

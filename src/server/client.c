@@ -8,6 +8,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+/* Looks for files that nobody has any more, after a process went: see server_run(). */
+#define SWEEPS 40u
+
 static struct env *env_of(struct server *s)
 {
 	return &s->ioasis->env;
@@ -62,7 +65,7 @@ static void client_unlink(struct client *c)
 	client_put(c);
 }
 
-/* Forked clients that never said hello and hold nothing any more. */
+/* Forked clients that never said hello and hold nothing any more; one that just says it stays. */
 void clients_forget_unclaimed(struct server *s)
 {
 	struct list *n, *next;
@@ -74,7 +77,7 @@ void clients_forget_unclaimed(struct server *s)
 
 		for (u32 i = 0; i < c->nr_slots; i++)
 			holds |= !!c->slots[i].token;
-		if (c->pid || holds)
+		if (c->pid || c->nr_sessions || holds)
 			continue;
 		list_del(&c->node);
 		client_put(c);
@@ -86,8 +89,8 @@ static void client_src_free(struct server *s, struct watch *src)
 {
 	watch_del(s, src);
 	client_unlink(container_of(src, struct client, src));
-	clients_forget_unclaimed(s);
-	mem_sweep_files(&s->ioasis->mem);
+	clients_forget_unclaimed(s); /* children that died before they said a word */
+	s->sweeps_left = mem_sweep_files(&s->ioasis->mem) ? SWEEPS : 0;
 }
 
 /* Its process is gone: its pidfd reads. */
@@ -157,20 +160,20 @@ int client_hello(struct server *s, u64 cookie, pid_t pid, struct client **out)
 		if (!first)
 			s->forked = true;
 	}
+	if (c) { /* from here on nobody takes it for one that never comes */
+		c->nr_sessions++;
+		atomic_fetch_add(&c->refs, 1);
+	}
 	rwlock_write_drop(&s->lock);
 	if (!c)
 		return -ENOMEM;
 	rc = client_claim(s, c, pid);
 	if (rc) {
-		if (!c->pid)
-			client_unlink(c);
+		client_leave(c);
+		clients_forget_unclaimed(s);
 		return rc;
 	}
 	drop_older(s, pid, c);
-	rwlock_write(&s->lock);
-	c->nr_sessions++;
-	rwlock_write_drop(&s->lock);
-	atomic_fetch_add(&c->refs, 1);
 	*out = c;
 	return 0;
 }
@@ -327,6 +330,26 @@ json_t *clients_describe(struct server *s)
 	}
 	rwlock_read_drop(&s->lock);
 	return out;
+}
+
+void clients_count(struct server *s, json_t *out)
+{
+	json_int_t clients = 0, handles = 0, files;
+	struct list *n;
+
+	rwlock_read(&s->lock);
+	list_for_each (n, &s->clients) {
+		struct client *c = list_entry(n, struct client, node);
+
+		clients++;
+		for (u32 i = 0; i < c->nr_slots; i++)
+			handles += !!c->slots[i].token;
+	}
+	files = s->nr_tokens;
+	rwlock_read_drop(&s->lock);
+	json_put(out, "clients", json_integer(clients));
+	json_put(out, "handles", json_integer(handles));
+	json_put(out, "files", json_integer(files));
 }
 
 void client_charged(struct server *s, pid_t pid, u64 *out_pinned, u64 *out_locked)

@@ -4,11 +4,13 @@
  * `trace` and people's scripts use.
  *
  *   {"op":"describe"}                                  the live tree
+ *   {"op":"ledger"}                                    numbers of all that programs can own
  *   {"op":"walk","rid":N,"pasid":N,"iova":"0x..."}     every step of one translation
  *   {"op":"trace","hops":bool,"faults":bool}           a line per event until the asker hangs up
  */
 #include "server/daemon.h"
 
+#include <dirent.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -131,6 +133,8 @@ static void answer(struct control *c, const char *text, size_t len)
 		line = error_line("not a request");
 	else if (!strcmp(op, "describe"))
 		line = server_describe(s);
+	else if (!strcmp(op, "ledger"))
+		line = server_ledger(s);
 	else if (!strcmp(op, "walk"))
 		line = answer_walk(s, ask);
 	else if (!strcmp(op, "trace"))
@@ -178,6 +182,36 @@ int control_start(struct server *s, int sock, const char *first, size_t len)
 	}
 	answer(c, first, len);
 	return 0;
+}
+
+/* Entries of a directory of /proc, without the descriptor that reads it. */
+static json_int_t count_entries(const char *path, int except)
+{
+	DIR *dir = opendir(path);
+	json_int_t nr = 0;
+	struct dirent *e;
+
+	if (!dir)
+		return -1;
+	while ((e = readdir(dir)))
+		nr += e->d_name[0] != '.';
+	closedir(dir);
+	return nr - except;
+}
+
+json_t *server_ledger(struct server *s)
+{
+	json_t *out = machine_ledger(s->ioasis);
+
+	if (!out)
+		return NULL;
+	clients_count(s, out);
+	lock_take(&s->count_lock);
+	json_put(out, "channels", json_integer(s->nr_workers));
+	lock_drop(&s->count_lock);
+	json_put(out, "fds", json_integer(count_entries("/proc/self/fd", 1)));
+	json_put(out, "threads", json_integer(count_entries("/proc/self/task", 0)));
+	return out;
 }
 
 json_t *server_describe(struct server *s)

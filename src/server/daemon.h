@@ -30,6 +30,8 @@ struct server {
 	int listen_fd;
 	int keep_fd; /* to `ioasis run`; -1: none */
 	int stop_fd; /* eventfd: the main loop ends */
+	unsigned sweeps_left; /* main thread only, as is the next */
+	u64 next_sweep_ms;
 	bool wants_shared;
 	_Atomic bool forked; /* more than one process: look for hang-ups before every ioctl */
 
@@ -86,6 +88,7 @@ void client_leave(struct client *c);
 void clients_forget_unclaimed(struct server *s);
 void clients_free(struct server *s);
 json_t *clients_describe(struct server *s);
+void clients_count(struct server *s, json_t *out); /* for the ledger */
 
 /* The handle of a token the client holds (finds or makes it). Return: a handle; 0 when out of
  * memory. */
@@ -177,6 +180,7 @@ void keep_events(struct server *s);
 /* --- control.c: show, walk, trace ----------------------------------------------------------- */
 int control_start(struct server *s, int sock, const char *first, size_t len) MUST_CHECK;
 json_t *server_describe(struct server *s);
+json_t *server_ledger(struct server *s); /* {"op":"ledger"} */
 json_t *server_report(struct server *s);
 
 /* --- tree.c: /dev and /sys of the machine as files ------------------------------------------ */

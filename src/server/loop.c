@@ -10,6 +10,7 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 int watch_add(struct server *s, struct watch *src, u32 events)
@@ -86,7 +87,6 @@ static void listen_ready(struct server *s, struct watch *src, u32 events)
 static void tokens_ready(struct server *s, struct watch *src, u32 events)
 {
 	tokens_drain(s);
-	clients_forget_unclaimed(s);
 }
 
 static void keep_ready_event(struct server *s, struct watch *src, u32 events)
@@ -211,6 +211,30 @@ int server_init(struct server *s, struct ioasis *ioasis, const char *dir, int ke
 	return rc;
 }
 
+/*
+ * A process is gone before its memory is: a DMA of ours may have been inside it, a child without a word
+ * of its own may share it. What was offered of it is looked for again.
+ */
+#define SWEEP_MS 25
+
+static u64 now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+	return (u64)t.tv_sec * 1000 + (u64)t.tv_nsec / 1000000;
+}
+
+static void sweep_again(struct server *s)
+{
+	if (now_ms() < s->next_sweep_ms)
+		return; /* other events come often */
+	s->next_sweep_ms = now_ms() + SWEEP_MS;
+	s->sweeps_left--;
+	if (!mem_sweep_files(&s->ioasis->mem))
+		s->sweeps_left = 0;
+}
+
 /* Serve until `ioasis run` says it is over, or SIGTERM. */
 int server_run(struct server *s)
 {
@@ -218,10 +242,12 @@ int server_run(struct server *s)
 	struct watch *src;
 
 	for (;;) {
-		int n = epoll_wait(s->epoll_fd, &ev, 1, -1);
+		int n = epoll_wait(s->epoll_fd, &ev, 1, s->sweeps_left ? SWEEP_MS : -1);
 
 		if (n < 0 && errno != EINTR)
 			return -errno;
+		if (s->sweeps_left)
+			sweep_again(s);
 		if (n < 1)
 			continue;
 		src = ev.data.ptr;

@@ -126,6 +126,7 @@ static void token_release(struct server *s, struct token *t) MUST_HOLD(s->drain_
 static void serve_hangups(struct server *s) MUST_HOLD(s->drain_lock)
 {
 	struct epoll_event ev[16];
+	bool any = false;
 	struct token *t;
 	int n;
 
@@ -143,8 +144,11 @@ static void serve_hangups(struct server *s) MUST_HOLD(s->drain_lock)
 			rwlock_write_drop(&s->lock);
 			if (t)
 				token_release(s, t);
+			any |= t != NULL;
 		}
 	} while (n > 0);
+	if (any)
+		clients_forget_unclaimed(s);
 }
 
 void tokens_drain(struct server *s)
