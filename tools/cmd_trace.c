@@ -5,13 +5,28 @@
 #include <signal.h>
 #include <stdlib.h>
 
+/* What to show. */
+struct view {
+	bool json, faults;
+	json_int_t lines;	  /* below 0: all */
+	json_int_t request, tid; /* 0: any */
+};
+
 static void usage(FILE *to)
 {
-	fprintf(to, "usage: ioasis trace [--json] [--faults] [-n LINES] [NAME]\n"
-		    "What happens in an instance, a line per hop, until interrupted or it ends.\n"
-		    "  --faults  DMA faults only\n"
-		    "  -n LINES  stop after so many\n"
-		    "  --json    each line as JSON\n");
+	fprintf(to, "usage: ioasis trace [--json] [--faults] [--request N] [--tid N] [-n LINES] [NAME]\n"
+		    "What happens in an instance, a line per hop, until interrupted or it ends. Lines of\n"
+		    "one request start with the same number.\n"
+		    "  --faults     DMA faults only\n"
+		    "  --request N  the hops of this request only\n"
+		    "  --tid N      the hops of this thread's requests only\n"
+		    "  -n LINES     stop after so many\n"
+		    "  --json       each line as JSON\n");
+}
+
+static bool wanted(const json_t *event, const char *key, json_int_t value)
+{
+	return !value || json_integer_value(json_object_get(event, key)) == value;
 }
 
 static void print_event(const json_t *event, bool json)
@@ -22,12 +37,13 @@ static void print_event(const json_t *event, bool json)
 	if (json)
 		json_dumpf(event, stdout, JSON_COMPACT);
 	else
-		printf("%-18s %s", hop ? hop : "?", text ? text : "");
+		printf("%6lld %-18s %s", json_integer_value(json_object_get(event, "request")),
+		       hop ? hop : "?", text ? text : "");
 	putchar('\n');
 	fflush(stdout);
 }
 
-static int watch(const char *name, bool faults_only, long lines, bool json)
+static int watch(const char *name, struct view *v)
 {
 	struct control c = {.fd = instance_connect(name)};
 	json_t *event;
@@ -36,12 +52,13 @@ static int watch(const char *name, bool faults_only, long lines, bool json)
 	if (c.fd < 0)
 		return 1;
 	rc = control_send(
-		&c, json_pack("{s:s,s:b,s:b}", "op", "trace", "hops", !faults_only, "faults",
-			      faults_only)); /* among the hops a fault is fault_log_add */
-	while (!rc && lines && (event = control_next(&c))) {
-		if (json_object_get(event, "hop")) {
-			print_event(event, json);
-			lines -= lines > 0;
+		&c, json_pack("{s:s,s:b,s:b}", "op", "trace", "hops", !v->faults, "faults",
+			      v->faults)); /* among the hops a fault is fault_log_add */
+	while (!rc && v->lines && (event = control_next(&c))) {
+		if (json_object_get(event, "hop") && wanted(event, "request", v->request) &&
+		    wanted(event, "tid", v->tid)) {
+			print_event(event, v->json);
+			v->lines -= v->lines > 0;
 		}
 		json_decref(event);
 	}
@@ -49,37 +66,55 @@ static int watch(const char *name, bool faults_only, long lines, bool json)
 	return rc ? 1 : 0;
 }
 
+/* Return: a number above 0; 0 when @text is none. */
+static json_int_t number(const char *text)
+{
+	char *end;
+	long long n = strtoll(text, &end, 10);
+
+	return *end || n < 0 ? 0 : n;
+}
+
 int cmd_trace(int argc, char **argv)
 {
 	static const struct option longs[] = {
 		{"json", no_argument, NULL, 'j'},
 		{"faults", no_argument, NULL, 'f'},
+		{"request", required_argument, NULL, 'r'},
+		{"tid", required_argument, NULL, 't'},
 		{"help", no_argument, NULL, 'h'},
 		{0},
 	};
-	bool json = false, faults = false;
-	long lines = -1;
+	struct view v = {.lines = -1};
+	bool good = true;
 	int opt;
 
 	while ((opt = getopt_long(argc, argv, "hn:", longs, NULL)) != -1) {
 		switch (opt) {
 		case 'j':
-			json = true;
+			v.json = true;
 			break;
 		case 'f':
-			faults = true;
+			v.faults = true;
+			break;
+		case 'r':
+			good &= (v.request = number(optarg)) > 0;
+			break;
+		case 't':
+			good &= (v.tid = number(optarg)) > 0;
 			break;
 		case 'n':
-			lines = atol(optarg);
+			good &= (v.lines = number(optarg)) > 0;
 			break;
 		default:
 			usage(opt == 'h' ? stdout : stderr);
 			return opt == 'h' ? 0 : EXIT_USAGE;
 		}
 	}
-	if (argc - optind > 1 || !lines) {
+	/* A fault is reported by the hardware: it belongs to no request. */
+	if (argc - optind > 1 || !good || (v.faults && (v.request || v.tid))) {
 		usage(stderr);
 		return EXIT_USAGE;
 	}
-	return watch(optind < argc ? argv[optind] : NULL, faults, lines, json);
+	return watch(optind < argc ? argv[optind] : NULL, &v);
 }

@@ -224,6 +224,7 @@ static u32 check_desc(const struct ioat_desc *d)
 /* Fetch and perform the descriptor at @at. Without the lock, while busy. */
 static void perform(struct ioat *io, u64 at, bool first, struct outcome *o)
 {
+	trace_begin(0);
 	*o = (struct outcome){.err = 0};
 	if (at % sizeof(o->desc))
 		o->err = first ? IOAT_ERR_CHAIN_ADDR : IOAT_ERR_DESC_ALIGN;

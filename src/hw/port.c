@@ -438,8 +438,12 @@ int hw_xlate_slow(struct hw_port *port, pasid_t pasid, iova_t iova, enum perm pe
 		return 0;
 	}
 	rc = translate(&m, res, &f);
-	if (likely(!rc))
+	if (likely(!rc)) {
+		TRACE(port->hw->env, hw_xlate, "rid 0x%x pasid %u iova 0x%llx: oa 0x%llx perm %u",
+		      port->rid.v, pasid.v, (unsigned long long)iova.v,
+		      (unsigned long long)res->oa.v, res->perm);
 		return 0;
+	}
 	refused(&f, port->hw);
 	if (fault)
 		*fault = f;

@@ -47,9 +47,9 @@ static json_t *error_line(const char *why)
 	return json_pack("{s:s}", "error", why);
 }
 
-static void send_event(struct control *c, const char *hop, const char *text)
+/* @line: given away; may be NULL. */
+static void send_event(struct control *c, json_t *line)
 {
-	json_t *line = json_pack("{s:s,s:s}", "hop", hop, "text", text);
 	char *s = line ? json_dumps(line, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
 	char buf[1024];
 	int len = s ? snprintf(buf, sizeof(buf), "%s\n", s) : 0;
@@ -62,9 +62,11 @@ static void send_event(struct control *c, const char *hop, const char *text)
 	json_decref(line);
 }
 
-static void on_hop(struct trace_sink *sink, const char *hop, const char *text)
+static void on_hop(struct trace_sink *sink, const struct trace_line *l)
 {
-	send_event(container_of(sink, struct control, sink), hop, text);
+	send_event(container_of(sink, struct control, sink),
+		   json_pack("{s:s,s:s,s:I,s:i}", "hop", l->hop, "text", l->text, "request",
+			     (json_int_t)l->request, "tid", (int)l->tid));
 }
 
 static void on_fault(struct fault_listener *l, const struct dma_fault *f)
@@ -72,7 +74,8 @@ static void on_fault(struct fault_listener *l, const struct dma_fault *f)
 	char text[256];
 
 	dma_fault_text(f, text, sizeof(text));
-	send_event(container_of(l, struct control, faults), "fault", text);
+	send_event(container_of(l, struct control, faults),
+		   json_pack("{s:s,s:s}", "hop", "fault", "text", text));
 }
 
 static void control_free(struct server *s, struct watch *src)

@@ -212,6 +212,7 @@ static void serve(struct session *ss)
 {
 	struct chan *ch = ss->chan;
 
+	trace_begin(ss->tid);
 	memcpy(&ss->req, &ch->req, sizeof(ss->req));
 	ss->req.inline_len = min(ss->req.inline_len, CHAN_INLINE_LEN);
 	memcpy(ss->inline_data, ch->data, ss->req.inline_len);

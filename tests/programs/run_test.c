@@ -74,6 +74,8 @@ static void test_exit_codes(void **state)
 	assert_int_equal(RUN("run")->rc, 2);
 	assert_int_equal(RUN("run", "--nonsense", "true")->rc, 2);
 	assert_int_equal(RUN("nonsense")->rc, 2);
+	assert_int_equal(RUN("trace", "--request", "x")->rc, 2);
+	assert_int_equal(RUN("trace", "--tid", "-1")->rc, 2);
 	for (int i = 0; i < 4; i++) {
 		static const char *const commands[] = {"run", "show", "walk", "trace"};
 		struct ran *r = RUN(commands[i], "--help");

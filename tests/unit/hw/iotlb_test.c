@@ -309,6 +309,47 @@ static void test_segment_goes(void **state)
 	pt_fini(&pt);
 }
 
+struct xlate_lines {
+	struct trace_sink sink;
+	unsigned nr;
+	char last[128];
+};
+
+static void keep_line(struct trace_sink *sink, const struct trace_line *line)
+{
+	struct xlate_lines *l = container_of(sink, struct xlate_lines, sink);
+
+	if (strcmp(line->hop, "hw_xlate"))
+		return;
+	l->nr++;
+	snprintf(l->last, sizeof(l->last), "%s", line->text);
+}
+
+/* A walk that succeeds is a line with what it found; a hit is none. */
+static void test_walks_are_traced(void **state)
+{
+	struct model *m = *state;
+	struct xlate_lines l = {.sink.emit = keep_line};
+	char want[128];
+	struct pt pt;
+	u64 mapped;
+
+	model_pt(m, &pt, 4096, 0);
+	OK(pt_map(&pt, IOVA(MODEL_IOVA), rig_oa(&m->r, 0), 4096, PERM_RW, &mapped));
+	m->ops->set_context(m, MODEL_RID, &pt, 1);
+	m->ops->start(m);
+	trace_listen(&m->r.env.trace, &l.sink);
+	assert_int_equal(rig_reach(&m->r, &m->port, MODEL_IOVA + 8), 8);
+	assert_int_equal(l.nr, 1);
+	snprintf(want, sizeof(want), "rid 0x%x pasid %u iova 0x%llx: oa 0x%llx perm 3", MODEL_RID,
+		 NO_PASID.v, MODEL_IOVA + 8, (unsigned long long)rig_oa(&m->r, 8).v);
+	assert_string_equal(l.last, want);
+	assert_int_equal(rig_reach(&m->r, &m->port, MODEL_IOVA + 16), 16);
+	assert_int_equal(l.nr, 1);
+	trace_unlisten(&m->r.env.trace, &l.sink);
+	pt_fini(&pt);
+}
+
 /* Ranges end where the memory ends, and the pool of tables is no memory. */
 static void test_bounds_of_memory(void **state)
 {
@@ -495,6 +536,7 @@ int main(void)
 		BOTH(test_device_is_gone),
 		BOTH(test_impossible_pasids),
 		BOTH(test_scattered_then_close),
+		BOTH(test_walks_are_traced),
 		BOTH(test_shows_itself),
 	};
 
