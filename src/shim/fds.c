@@ -134,6 +134,49 @@ u32 fd_handle(int fd)
 	return known ? known : identify(fd);
 }
 
+/*
+ * What open() was asked for belongs to the open file and goes wherever a descriptor of it goes. The
+ * socket that stands for it keeps O_NONBLOCK by itself; how it was opened is kept where a socket
+ * has a number that means nothing to us: its priority, 0 (O_RDWR) when nobody opened it.
+ */
+static const int mode_of_priority[] = {O_RDWR, O_RDONLY, O_WRONLY, O_RDWR};
+#define OPENED_BASE 1 /* + O_RDONLY, O_WRONLY, O_RDWR */
+
+void fd_opened(int fd, int flags)
+{
+	int priority = OPENED_BASE + (flags & O_ACCMODE), err = errno;
+
+	if ((flags & O_ACCMODE) != O_ACCMODE)
+		setsockopt(fd, SOL_SOCKET, SO_PRIORITY, &priority, sizeof(priority));
+	if (flags & (O_NONBLOCK | O_APPEND))
+		REAL.fcntl(fd, F_SETFL, flags & (O_NONBLOCK | O_APPEND));
+	errno = err;
+}
+
+static unsigned opened_as(int fd)
+{
+	int priority = 0, err = errno;
+	socklen_t len = sizeof(priority);
+
+	getsockopt(fd, SOL_SOCKET, SO_PRIORITY, &priority, &len);
+	errno = err;
+	return (unsigned)priority < ARRAY_SIZE(mode_of_priority) ? (unsigned)priority : 0;
+}
+
+int fd_mode(int fd)
+{
+	return mode_of_priority[opened_as(fd)];
+}
+
+/* F_GETFL of a file of ours, from its socket's. */
+static int file_flags(int fd, int flags)
+{
+	const int large = 0100000; /* what Linux shows for every file that was opened by name */
+	unsigned as = opened_as(fd);
+
+	return (flags & ~O_ACCMODE) | mode_of_priority[as] | (as ? large : 0);
+}
+
 /* Tell the daemon: before, that the program closes it and does not die with it; afterwards, so that
  * the file is released when close() returns, as in a kernel. */
 static void closing(u32 handle)
@@ -289,6 +332,8 @@ EXPORT int fcntl(int fd, int cmd, ...)
 	rc = REAL.fcntl(fd, cmd, arg);
 	if (cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC)
 		copied(fd, rc);
+	if (cmd == F_GETFL && rc >= 0 && fd_handle(fd))
+		rc = file_flags(fd, rc);
 	return rc;
 }
 EXPORT_ALIAS(fcntl64, fcntl);

@@ -20,12 +20,11 @@ static void find_real(void)
 #undef X
 }
 
-/* Before a fork: the daemon lets the child hold what we hold. */
-static void fork_prepare(void)
+/* The daemon lets the child hold what we hold. */
+static void announce_child(void)
 {
 	struct call c = CALL(CHAN_FORK, 0);
 
-	pthread_mutex_lock(&shim.fork_lock);
 	shim.child_cookie = 0;
 	if (!shim.cookie || shim.lost)
 		return;
@@ -35,9 +34,32 @@ static void fork_prepare(void)
 		shim.child_cookie = c.req.arg;
 }
 
+/* Before a fork. A handler that ran while we have the locks would want them too. */
+static void fork_prepare(void)
+{
+	sigset_t all_but_faults, before, ignored;
+
+	sigfillset(&all_but_faults);
+	sigdelset(&all_but_faults, SIGSEGV);
+	sigdelset(&all_but_faults, SIGBUS);
+	REAL.pthread_sigmask(SIG_BLOCK, &all_but_faults, &before);
+	pthread_mutex_lock(&shim.fork_lock);
+	shim.fork_mask = before;
+	announce_child();
+	traps_lock(&ignored); /* no other thread is amid a change of what the child gets */
+}
+
+static void fork_unlock(void)
+{
+	sigset_t before = shim.fork_mask;
+
+	pthread_mutex_unlock(&shim.fork_lock);
+	traps_unlock(&before);
+}
+
 static void fork_parent(void)
 {
-	pthread_mutex_unlock(&shim.fork_lock);
+	fork_unlock();
 }
 
 static void in_child(u64 cookie)
@@ -54,13 +76,14 @@ static void in_child(u64 cookie)
 static void fork_child(void)
 {
 	in_child(shim.child_cookie);
-	pthread_mutex_unlock(&shim.fork_lock);
+	fork_unlock();
 }
 
 /* A child that no handler saw being made (a raw clone): nothing the parent knew is known. */
 void shim_forked_unseen(void)
 {
 	in_child(0);
+	traps_forked_unseen();
 }
 
 static void make_wiped(void)

@@ -65,5 +65,6 @@ int node_open(const char *path, int flags)
 		return (int)rc;
 	}
 	fd_set_handle(c.fd, c.reply.handle);
+	fd_opened(c.fd, flags);
 	return c.fd;
 }

@@ -47,11 +47,13 @@
 	X(fcntl)                                                                                   \
 	X(ioctl)                                                                                   \
 	X(read)                                                                                    \
-	X(write) X(pread) X(pwrite) X(readv) X(writev) X(mmap) X(munmap) X(readdir) X(fopen)       \
-		X(freopen) X(fclose) X(stat) X(lstat) X(fstat) X(fstatat) X(statx) X(faccessat)    \
-			X(euidaccess) X(readlinkat) X(realpath) X(opendir) X(scandir) X(scandirat) \
-				X(chdir) X(getcwd) X(sigaction) X(pthread_sigmask) X(glob)         \
-					X(getxattr) X(lgetxattr) X(listxattr) X(llistxattr)
+	X(write)                                                                                   \
+	X(pread) X(pwrite) X(readv) X(writev) X(mmap) X(munmap) X(mprotect) X(pkey_mprotect)       \
+		X(readdir) X(fopen) X(freopen) X(fclose) X(stat) X(lstat) X(fstat) X(fstatat)      \
+			X(statx) X(faccessat) X(euidaccess) X(readlinkat) X(realpath) X(opendir)   \
+				X(scandir) X(scandirat) X(chdir) X(getcwd) X(sigaction)            \
+					X(pthread_sigmask) X(glob) X(getxattr) X(lgetxattr)        \
+						X(listxattr) X(llistxattr)
 
 struct real {
 #define X(name) __typeof__(name) *name;
@@ -70,7 +72,9 @@ struct trap {
 	u64 start, len;
 	u64 pos; /* of start, in the file's mmap space */
 	u32 handle;
-	u32 used;
+	u8 used;
+	bool stores;	/* the program asked for PROT_WRITE */
+	bool may_store; /* and may: the file is open for writing */
 };
 #define MAX_TRAPS 256u
 
@@ -96,11 +100,12 @@ struct shim {
 	u64 cookie;	/* 0: not said hello */
 	u64 child_cookie;
 	pthread_mutex_t fork_lock;
+	sigset_t fork_mask; /* of the thread that forks */
 	pthread_key_t thread_key;
 	_Atomic u64 hidden[FD_TABLE_LEN / 64]; /* descriptors of our own */
 	_Atomic u32 fds[FD_TABLE_LEN];	       /* enum fd_known or a handle: a cache */
 
-	/* traps: written under trap_lock, read by the SIGSEGV handler without it */
+	/* traps: written by traps_lock()'s owner, read by the SIGSEGV handler without it */
 	pthread_mutex_t trap_lock;
 	_Atomic u32 nr_traps; /* high-water mark */
 	_Atomic u32 trap_seq; /* odd: being changed */
@@ -161,6 +166,9 @@ static inline u32 fd_cached(int fd)
 		return FD_UNKNOWN;
 	return atomic_load_explicit(&shim.fds[fd], memory_order_relaxed);
 }
+/* O_RDONLY, O_WRONLY or O_RDWR: how a file of ours was opened. */
+int fd_mode(int fd);
+void fd_opened(int fd, int flags);
 bool fd_hidden(int fd);
 int fd_hide(int fd); /* move it up and out of sight. Return: its number */
 void fd_unhide_close(int fd);
@@ -192,7 +200,18 @@ void sig_thread(void);
 size_t shim_copy(void *to, const void *from, size_t len); /* Return: bytes not copied */
 extern const char shim_copy_insn[], shim_copy_end[];
 bool trap_store(void *addr, void *ucontext);
-void trap_add(u64 start, u64 len, u64 pos, u32 handle);
-void trap_del(u64 start, u64 len);
+
+/* --- trap_table.c: all but lock and unlock under traps_lock() ------------------------------- */
+void traps_lock(sigset_t *before);
+void traps_unlock(const sigset_t *before);
+void traps_forked_unseen(void);
+/* Whether so many more can be made; each end of a range that is changed may make one. */
+bool traps_room(u32 want);
+/* The lowest that overlaps [start, end); NULL. */
+const struct trap *traps_first(u64 start, u64 end);
+void traps_insert(const struct trap *t);
+void traps_cut(u64 start, u64 end);
+void traps_protect(u64 start, u64 end, bool stores);
+void traps_move(u64 start, u64 end, u64 to);
 
 #endif

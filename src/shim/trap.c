@@ -6,6 +6,8 @@
 #include "shim/shim.h"
 #include "shim/store_decode.h"
 
+#include <sched.h>
+
 /* From the SIGSEGV handler: no lock; a table that is being changed is read again. */
 static bool trap_find(u64 addr, struct trap *out)
 {
@@ -23,6 +25,8 @@ static bool trap_find(u64 addr, struct trap *out)
 			*out = *t;
 			found = true;
 		}
+		if (seq & 1)
+			sched_yield(); /* its writer may need this processor */
 	} while (seq & 1 || atomic_load(&shim.trap_seq) != seq);
 	return found;
 }
@@ -49,7 +53,7 @@ bool trap_store(void *addr, void *ucontext)
 	struct trap t;
 
 	if (!atomic_load_explicit(&shim.nr_traps, memory_order_relaxed) ||
-	    !trap_find((uintptr_t)addr, &t))
+	    !trap_find((uintptr_t)addr, &t) || !t.stores)
 		return false;
 	if (store_decode(ucontext, t.start, t.start + t.len, &s))
 		return false;

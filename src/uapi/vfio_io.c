@@ -193,7 +193,7 @@ int vfio_mmap(struct file *file, struct caller *c, struct file_map *map)
 	map->fd = bar->memfd;
 	map->fd_offset = off;
 	map->granted_prot = map->prot;
-	map->trapped = access == BAR_TRAPPED && (map->prot & PROT_WRITE);
+	map->trapped = access == BAR_TRAPPED; /* mprotect() may ask for stores later */
 	if (access == BAR_TRAPPED)
 		map->granted_prot &= ~PROT_WRITE;
 	return 0;

@@ -10,6 +10,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/time.h>
 
 #include "prog.h"
 
@@ -291,6 +292,205 @@ static void file_access(void **state)
 	down(&v);
 }
 
+static u32 device_says(struct vfio *v, u32 reg)
+{
+	u32 value = 0;
+
+	assert_int_equal(pread(v->fd, &value, 4, reg), 4);
+	return value;
+}
+
+/* A store that the program has no right to is its fault, and nothing the device sees. */
+static void store_refused(struct vfio *v, u32 reg)
+{
+	struct sigaction sa = {.sa_sigaction = on_segv, .sa_flags = SA_SIGINFO}, old;
+	u32 before = device_says(v, reg);
+
+	assert_int_equal(sigaction(SIGSEGV, &sa, &old), 0);
+	if (!sigsetjmp(jump, 1)) {
+		*(volatile u32 *)(v->regs + reg) = ~before;
+		fail();
+	}
+	assert_ptr_equal(seen_addr, (void *)(v->regs + reg));
+	assert_int_equal(device_says(v, reg), before);
+	sigaction(SIGSEGV, &old, NULL);
+}
+
+/* mprotect() gives a mapping no way around the device. */
+static void protection(void **state)
+{
+	volatile u32 *cmp;
+	struct vfio v;
+	void *regs;
+
+	up(&v);
+	cmp = (volatile u32 *)(v.regs + CHANCMP);
+	regs = (void *)v.regs;
+	*cmp = 0x1000;
+	assert_int_equal(mprotect(regs, 0x1000, PROT_READ | PROT_WRITE), 0);
+	*cmp = 0x2000;
+	assert_int_equal(device_says(&v, CHANCMP), 0x2000);
+	assert_int_equal(mprotect(regs, 0x1000, PROT_READ), 0);
+	store_refused(&v, CHANCMP);
+	assert_int_equal(mprotect(regs, 0x4000, PROT_WRITE), 0);
+	*cmp = 0x3000;
+	assert_int_equal(*cmp, 0x3000); /* what can be stored to can be loaded */
+	munmap(regs, 0x4000);
+	/* Mapped for loads, made writable later; between two pages that are not the device's. */
+	v.regs = mmap(NULL, 0x6000, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	v.regs = mmap((u8 *)v.regs + 0x1000, 0x4000, PROT_READ, MAP_SHARED | MAP_FIXED, v.fd, 0);
+	assert_ptr_not_equal(v.regs, MAP_FAILED);
+	store_refused(&v, CHANCMP);
+	assert_int_equal(mprotect((u8 *)v.regs - 0x1000, 0x6000, PROT_READ | PROT_WRITE), 0);
+	*(volatile u32 *)(v.regs + CHANCMP) = 0x4000;
+	assert_int_equal(device_says(&v, CHANCMP), 0x4000);
+	v.regs[-1] = v.regs[0x4000] = 1;
+	munmap((u8 *)v.regs - 0x1000, 0x6000);
+	close(v.fd);
+	close(v.iommufd);
+}
+
+static void read_only_file(void **state)
+{
+	struct vfio_device_bind_iommufd bind = {.argsz = sizeof(bind)};
+	int fd = open("/dev/vfio/devices/vfio0", O_RDONLY | O_CLOEXEC);
+	void *regs;
+
+	assert_int_equal(fcntl(fd, F_GETFL) & O_ACCMODE, O_RDONLY);
+	bind.iommufd = dev_iommu(O_CLOEXEC);
+	assert_int_equal(ioctl(fd, VFIO_DEVICE_BIND_IOMMUFD, &bind), 0);
+	regs = mmap(NULL, 0x4000, PROT_READ, MAP_SHARED, fd, 0);
+	assert_ptr_not_equal(regs, MAP_FAILED);
+	assert_int_equal(mprotect(regs, 0x4000, PROT_READ | PROT_WRITE), -1);
+	assert_int_equal(errno, EACCES);
+	munmap(regs, 0x4000);
+	close(fd);
+	close(bind.iommufd);
+}
+
+/* A mapping is moved, cut and unmapped in parts; it never grows. */
+static void moved(void **state)
+{
+	u8 *place = mmap(NULL, 0x4000, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct vfio v;
+	u8 *old;
+
+	up(&v);
+	old = (u8 *)v.regs;
+	assert_ptr_equal(mremap(old, 0x4000, 0x8000, MREMAP_MAYMOVE), MAP_FAILED);
+	assert_int_equal(errno, EFAULT);
+	v.regs = mremap(old, 0x4000, 0x4000, MREMAP_MAYMOVE | MREMAP_FIXED, place);
+	assert_ptr_equal(v.regs, place);
+	*(volatile u32 *)(v.regs + CHANCMP) = 0x5000;
+	assert_int_equal(device_says(&v, CHANCMP), 0x5000);
+	assert_ptr_equal(mremap(place, 0x4000, 0x3000, 0), place);
+	assert_int_equal(munmap(place + 0x1000, 0x1000), 0);
+	*(volatile u32 *)(v.regs + CHANCMP) = 0x6000;
+	assert_int_equal(device_says(&v, CHANCMP), 0x6000);
+	/* What takes the hole is ordinary memory. */
+	old = mmap(place + 0x1000, 0x1000, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+		   0);
+	assert_int_equal(mprotect(old, 0x1000, PROT_READ | PROT_WRITE), 0);
+	*old = 1;
+	munmap(place, 0x3000);
+	close(v.fd);
+	close(v.iommufd);
+}
+
+/* More trapped mappings than there is room for: the one too many fails, none loses a store. */
+static void too_many_mappings(void **state)
+{
+	volatile u8 *maps[300];
+	struct vfio v;
+	unsigned nr = 0;
+
+	up(&v);
+	for (; nr < ARRAY_SIZE(maps); nr++) {
+		maps[nr] = mmap(NULL, 0x4000, PROT_READ | PROT_WRITE, MAP_SHARED, v.fd, 0);
+		if (maps[nr] == MAP_FAILED)
+			break;
+		*(volatile u32 *)(maps[nr] + CHANCMP) = nr << 12;
+		assert_int_equal(device_says(&v, CHANCMP), nr << 12);
+	}
+	if (nr < ARRAY_SIZE(maps))
+		assert_int_equal(errno, ENOMEM);
+	while (nr--)
+		assert_int_equal(munmap((void *)maps[nr], 0x4000), 0);
+	down(&v);
+}
+
+static struct vfio *signalled;
+static volatile sig_atomic_t nr_stored;
+
+static void store_in_handler(int sig)
+{
+	*(volatile u32 *)(signalled->regs + CHANERRM) = (u32)nr_stored++;
+}
+
+/* A handler that stores to a register while its own thread maps and unmaps another. */
+static void store_amid_change(void **state)
+{
+	struct sigaction sa = {.sa_handler = store_in_handler, .sa_flags = SA_RESTART}, old;
+	const struct itimerval often = {{0, 50}, {0, 50}}, never = {0};
+	struct vfio v;
+
+	up(&v);
+	signalled = &v;
+	nr_stored = 0;
+	assert_int_equal(sigaction(SIGALRM, &sa, &old), 0);
+	assert_int_equal(setitimer(ITIMER_REAL, &often, NULL), 0);
+	for (int i = 0; i < 3000 || !nr_stored; i++) {
+		void *p = mmap(NULL, 0x4000, PROT_READ | PROT_WRITE, MAP_SHARED, v.fd, 0);
+
+		assert_ptr_not_equal(p, MAP_FAILED);
+		munmap(p, 0x4000);
+	}
+	setitimer(ITIMER_REAL, &never, NULL);
+	sigaction(SIGALRM, &old, NULL);
+	down(&v);
+}
+
+static _Atomic bool maps_end;
+
+static void *map_and_unmap(void *arg)
+{
+	struct vfio *v = arg;
+
+	while (!maps_end) {
+		void *p = mmap(NULL, 0x4000, PROT_READ | PROT_WRITE, MAP_SHARED, v->fd, 0);
+
+		if (p != MAP_FAILED)
+			munmap(p, 0x4000);
+	}
+	return NULL;
+}
+
+/* A child made while another thread changes the traps can change them and store. */
+static void fork_amid_change(void **state)
+{
+	struct vfio v;
+	pthread_t t;
+
+	up(&v);
+	maps_end = false;
+	assert_int_equal(pthread_create(&t, NULL, map_and_unmap, &v), 0);
+	for (int i = 0; i < 200; i++) {
+		pid_t pid = fork();
+
+		if (!pid) {
+			signal(SIGALRM, SIG_DFL);
+			alarm(20); /* a child that hangs ends, and is seen */
+			*(volatile u32 *)(v.regs + CHANERRM) = 1;
+			munmap((void *)v.regs, 0x4000);
+			_exit(0);
+		}
+		assert_int_equal(reap(pid), 0);
+	}
+	maps_end = true;
+	pthread_join(t, NULL);
+	down(&v);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -301,6 +501,12 @@ int main(void)
 		cmocka_unit_test(interrupts_in_epoll),
 		cmocka_unit_test(killed_owner),
 		cmocka_unit_test(file_access),
+		cmocka_unit_test(protection),
+		cmocka_unit_test(read_only_file),
+		cmocka_unit_test(moved),
+		cmocka_unit_test(too_many_mappings),
+		cmocka_unit_test(store_amid_change),
+		cmocka_unit_test(fork_amid_change),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
