@@ -40,6 +40,21 @@ def check_described(header):
             bad.append(f"{header}: {m[2]}() does not say what it returns")
 
 
+def check_mutants(path):
+    """Each breakage of the list still fits the code."""
+    where = old = name = None
+    for line in read(path).splitlines():
+        if line.startswith("file "):
+            where = line[5:]
+        elif line.startswith("- "):
+            old = line[2:]
+            if where and read(where).count(old) != 1:
+                bad.append(f"{path}: {name}: its text occurs {read(where).count(old)} times in {where}")
+        elif ": " in line and not line.startswith(("#", "+ ", "by ")):
+            name = line.split(":")[0]
+
+
+check_mutants("tests/mutants/list.txt")
 docs = ["README.md"] + sorted("docs/" + f for f in os.listdir(os.path.join(root, "docs")) if f.endswith(".md"))
 for d in docs:
     check_names(d)
