@@ -15,6 +15,7 @@
 #include "iommu/iommu.h"
 
 #define MACHINE_MAX_IOMMUS 4u
+#define MACHINE_MAX_DEVS   64u
 
 /* Major number of /dev/vfio/devices/vfioN, as sysfs says it too: dynamic on Linux. */
 #define VFIO_DEV_MAJOR 511u

@@ -7,8 +7,7 @@
 
 #include "machine/machine.h"
 
-#define MACHINE_MAX_DEVS 64u
-#define SPEC_NAME_LEN	 16u
+#define SPEC_NAME_LEN 16u
 
 struct iommu_type {
 	const char *name; /* "vtd" */

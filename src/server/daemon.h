@@ -184,6 +184,9 @@ json_t *server_ledger(struct server *s); /* {"op":"ledger"} */
 json_t *server_report(struct server *s);
 
 /* --- tree.c: /dev and /sys of the machine as files ------------------------------------------ */
+#define MAX_NODES (MACHINE_MAX_DEVS + 8u) /* one kind has a node per device, few have one */
+/* Every node of the machine. @out: MAX_NODES of them. Return: how many. */
+unsigned nodes_list(struct server *s, struct uapi_node *out);
 int tree_write(struct server *s) MUST_CHECK;
 void tree_remove(struct server *s); /* and the socket, and the directory */
 

@@ -6,6 +6,7 @@
  */
 #include "server/daemon.h"
 
+#include <assert.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -49,13 +50,22 @@ static int write_node(int rootfd, const struct uapi_node *node)
 	return rc;
 }
 
+unsigned nodes_list(struct server *s, struct uapi_node *out)
+{
+	unsigned nr = uapi_nodes(s->ioasis, out, MAX_NODES);
+
+	/* Every kind has one node, or one per device: a kind that breaks this needs room. */
+	assert(nr <= MAX_NODES);
+	return min(nr, MAX_NODES);
+}
+
 static int write_nodes(struct server *s, int rootfd)
 {
-	struct uapi_node nodes[64];
-	unsigned nr = uapi_nodes(s->ioasis, nodes, ARRAY_SIZE(nodes));
+	struct uapi_node nodes[MAX_NODES];
+	unsigned nr = nodes_list(s, nodes);
 	int rc = dir_at(rootfd, "dev");
 
-	for (unsigned i = 0; i < min(nr, (unsigned)ARRAY_SIZE(nodes)) && !rc; i++)
+	for (unsigned i = 0; i < nr && !rc; i++)
 		rc = write_node(rootfd, &nodes[i]);
 	return rc;
 }

@@ -26,10 +26,10 @@ static int give_fd(struct session *ss, int fd)
 
 static void node_of(struct server *s, const char *path, struct chan_node *out)
 {
-	struct uapi_node nodes[64];
-	unsigned nr = uapi_nodes(s->ioasis, nodes, ARRAY_SIZE(nodes));
+	struct uapi_node nodes[MAX_NODES];
+	unsigned nr = nodes_list(s, nodes);
 
-	for (unsigned i = 0; i < min(nr, (unsigned)ARRAY_SIZE(nodes)); i++) {
+	for (unsigned i = 0; i < nr; i++) {
 		if (strcmp(nodes[i].path, path))
 			continue;
 		out->major = nodes[i].major;

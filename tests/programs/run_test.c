@@ -102,6 +102,27 @@ static void test_static_refused(void **state)
 	assert_string_equal(r->out, "");
 }
 
+/* As many devices as a machine may have: its other nodes are there too. */
+static void test_full_machine(void **state)
+{
+	char path[] = "/tmp/ioasis-full-XXXXXX.json";
+	FILE *f = fdopen(mkstemps(path, 5), "w");
+
+	assert_non_null(f);
+	fprintf(f, "{\"iommus\":[{\"type\":\"vtd\",\"name\":\"a\"}],\"devices\":[");
+	for (int i = 0; i < 64; i++)
+		fprintf(f, "%s{\"model\":\"ioat\",\"address\":\"0000:%02x:00.0\"}", i ? "," : "",
+			i + 1);
+	fprintf(f, "]}");
+	fclose(f);
+	assert_int_equal(RUN("run", "--quiet", "--machine", path, "--", "/bin/sh", "-c",
+			     "test -c /dev/iommu && test -c /dev/vfio/devices/vfio63 && "
+			     ": <>/dev/iommu")
+				 ->rc,
+			 0);
+	unlink(path);
+}
+
 static void copy_file(const char *from, const char *to, mode_t mode)
 {
 	char buf[65536];
@@ -294,7 +315,8 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_exit_codes),     cmocka_unit_test(test_output_untouched),
-		cmocka_unit_test(test_static_refused), cmocka_unit_test(test_setuid_refused),
+		cmocka_unit_test(test_static_refused),
+		cmocka_unit_test(test_full_machine), cmocka_unit_test(test_setuid_refused),
 		cmocka_unit_test(test_leaks),	       cmocka_unit_test(test_report_json),
 		cmocka_unit_test(test_show),	       cmocka_unit_test(test_walk),
 		cmocka_unit_test(test_nothing_left),   cmocka_unit_test(test_run_killed),
