@@ -159,6 +159,32 @@ int session_send_fd(struct session *ss, int fd)
 	return welcome(ss->src.fd, &w, fd);
 }
 
+/* The one descriptor of a message; of any other number all are closed: the kernel installs as many
+ * as fit, and the padding of one holds a second. */
+static int only_fd(struct msghdr *msg)
+{
+	int fd = -EBADF, got;
+	size_t nr = 0;
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t at = 0; at + sizeof(int) <= c->cmsg_len - CMSG_LEN(0);
+		     at += sizeof(int)) {
+			memcpy(&got, CMSG_DATA(c) + at, sizeof(int));
+			if (nr++)
+				close(got);
+			else
+				fd = got;
+		}
+	}
+	if (nr > 1) {
+		close(fd);
+		fd = -EBADF;
+	}
+	return fd;
+}
+
 int session_recv_fd(struct session *ss)
 {
 	char byte[64];
@@ -171,20 +197,14 @@ int session_recv_fd(struct session *ss)
 			     .msg_iovlen = 1,
 			     .msg_control = ctl.buf,
 			     .msg_controllen = sizeof(ctl.buf)};
-	struct cmsghdr *c;
 	ssize_t len;
-	int fd = -EBADF;
 
 	do
 		len = recvmsg(ss->src.fd, &msg, MSG_CMSG_CLOEXEC);
 	while (len < 0 && errno == EINTR);
 	if (len <= 0)
 		return -ENODEV;
-	c = CMSG_FIRSTHDR(&msg);
-	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
-	    c->cmsg_len == CMSG_LEN(sizeof(int)))
-		memcpy(&fd, CMSG_DATA(c), sizeof(int));
-	return fd;
+	return only_fd(&msg);
 }
 
 static int start_worker(struct session *ss)

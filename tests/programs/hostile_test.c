@@ -3,6 +3,7 @@
  */
 #include "prog.h"
 
+#include <dirent.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
@@ -174,6 +175,61 @@ static void test_hang_up_inside(void **state)
 	assert_others_work();
 }
 
+static int daemon_fds(void)
+{
+	char path[64];
+	DIR *dir;
+	int nr = 0;
+
+	snprintf(path, sizeof(path), "/proc/%s/fd", getenv("IOASIS_PID"));
+	dir = opendir(path);
+	assert_non_null(dir);
+	while (readdir(dir))
+		nr++;
+	closedir(dir);
+	return nr;
+}
+
+static void send_fds(int sock, const int *fds, size_t nr)
+{
+	union {
+		struct cmsghdr align;
+		char buf[CMSG_SPACE(4 * sizeof(int))];
+	} ctl = {0};
+	struct iovec iov = {"x", 1};
+	struct msghdr msg = {.msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = ctl.buf,
+			     .msg_controllen = CMSG_SPACE(nr * sizeof(int))};
+	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(nr * sizeof(int));
+	memcpy(CMSG_DATA(c), fds, nr * sizeof(int));
+	assert_int_equal(sendmsg(sock, &msg, 0), 1);
+}
+
+/* More descriptors than the one announced: none is taken, none stays. */
+static void test_too_many_descriptors(void **state)
+{
+	const int fds[4] = {0, 0, 0, 0};
+	struct raw r;
+	int before;
+
+	assert_int_equal(hello(&r, good_hello()), 0);
+	before = daemon_fds();
+	for (size_t nr = 2; nr <= 4; nr++) {
+		for (int i = 0; i < 8; i++) {
+			send_fds(r.sock, fds, nr);
+			assert_int_equal(ask(&r, (struct chan_req){.op = CHAN_IDENTIFY}), -EBADF);
+		}
+	}
+	assert_int_equal(daemon_fds(), before);
+	hang_up(&r);
+	assert_others_work();
+}
+
 /* The state word jumps about; requests change while they are served. */
 static void test_wild_channel(void **state)
 {
@@ -202,7 +258,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_bad_hello),    cmocka_unit_test(test_bad_control),
 		cmocka_unit_test(test_bad_requests), cmocka_unit_test(test_hang_up_inside),
-		cmocka_unit_test(test_wild_channel),
+		cmocka_unit_test(test_too_many_descriptors), cmocka_unit_test(test_wild_channel),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
