@@ -4,12 +4,16 @@
  */
 #include "server/daemon.h"
 
+#include <dirent.h>
+#include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 /* Looks for files that nobody has any more, after a process went: see server_run(). */
 #define SWEEPS 40u
+/* Children of one program that were announced and have not said hello. */
+#define MAX_UNCLAIMED 64u
 
 static struct env *env_of(struct server *s)
 {
@@ -57,12 +61,19 @@ void client_put(struct client *c)
 }
 
 /* The list's reference goes. */
+static void client_drop(struct client *c) MUST_HOLD(c->server->lock)
+{
+	list_del(&c->node);
+	client_put(c);
+}
+
 static void client_unlink(struct client *c)
 {
-	rwlock_write(&c->server->lock);
-	list_del(&c->node);
-	rwlock_write_drop(&c->server->lock);
-	client_put(c);
+	struct server *s = c->server;
+
+	rwlock_write(&s->lock);
+	client_drop(c);
+	rwlock_write_drop(&s->lock);
 }
 
 /* Forked clients that never said hello and hold nothing any more; one that just says it stays. */
@@ -77,10 +88,8 @@ void clients_forget_unclaimed(struct server *s)
 
 		for (u32 i = 0; i < c->nr_slots; i++)
 			holds |= !!c->slots[i].token;
-		if (c->pid || c->nr_sessions || holds)
-			continue;
-		list_del(&c->node);
-		client_put(c);
+		if (!c->pid && !c->nr_sessions && !holds)
+			client_drop(c);
 	}
 	rwlock_write_drop(&s->lock);
 }
@@ -144,11 +153,12 @@ static void drop_older(struct server *s, pid_t pid, struct client *self)
 		client_src_free(s, &old->src);
 }
 
-int client_hello(struct server *s, u64 cookie, pid_t pid, struct client **out)
+/* Find or make it, with a reference. Marked: until it has a pid, whoever forks meanwhile would take
+ * it for a dead child. */
+static struct client *claim_begin(struct server *s, u64 cookie)
 {
 	struct client *c;
 	bool first;
-	int rc;
 
 	rwlock_write(&s->lock);
 	first = list_empty(&s->clients);
@@ -165,6 +175,14 @@ int client_hello(struct server *s, u64 cookie, pid_t pid, struct client **out)
 		atomic_fetch_add(&c->refs, 1);
 	}
 	rwlock_write_drop(&s->lock);
+	return c;
+}
+
+int client_hello(struct server *s, u64 cookie, pid_t pid, struct client **out)
+{
+	struct client *c = claim_begin(s, cookie);
+	int rc;
+
 	if (!c)
 		return -ENOMEM;
 	rc = client_claim(s, c, pid);
@@ -175,6 +193,85 @@ int client_hello(struct server *s, u64 cookie, pid_t pid, struct client **out)
 	}
 	drop_older(s, pid, c);
 	*out = c;
+	return 0;
+}
+
+static bool is_unclaimed_child(const struct client *c, const struct client *parent)
+{
+	return !c->pid && !c->nr_sessions && c->parent == parent->cookie;
+}
+
+static bool is_client(struct server *s, pid_t pid) MUST_HOLD_READ(s->lock)
+{
+	struct list *n;
+
+	list_for_each (n, &s->clients)
+		if (list_entry(n, struct client, node)->pid == pid)
+			return true;
+	return false;
+}
+
+static int unknown_children_of(struct server *s, const char *tasks, const char *tid)
+	MUST_HOLD_READ(s->lock)
+{
+	char path[128];
+	FILE *f;
+	int pid, nr = 0;
+
+	snprintf(path, sizeof(path), "%.63s/%.20s/children", tasks, tid);
+	f = fopen(path, "re");
+	if (!f)
+		return -errno;
+	while (fscanf(f, "%d", &pid) == 1)
+		nr += !is_client(s, pid);
+	fclose(f);
+	return nr;
+}
+
+/* How many children of @pid live that are no clients: one of them may say hello yet. Return: -errno
+ * when the kernel does not say. */
+static int unknown_children(struct server *s, pid_t pid) MUST_HOLD_READ(s->lock)
+{
+	char path[64];
+	DIR *dir;
+	struct dirent *e;
+	int nr = 0, rc;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+	dir = opendir(path);
+	if (!dir)
+		return -errno;
+	while (nr >= 0 && (e = readdir(dir))) {
+		if (e->d_name[0] == '.')
+			continue;
+		rc = unknown_children_of(s, path, e->d_name);
+		nr = rc < 0 ? rc : nr + rc;
+	}
+	closedir(dir);
+	return nr;
+}
+
+/* A fork of @parent begins (a program forks once at a time): when no child of it lives that is not
+ * known, those it announced before have died without a word. Return: -EUSERS when it has announced
+ * too many that may still come: the child asks for each descriptor by itself then. */
+static int forks_bound(struct client *parent) MUST_HOLD(parent->server->lock)
+{
+	struct server *s = parent->server;
+	struct list *n, *next;
+	unsigned nr = 0;
+
+	list_for_each (n, &s->clients)
+		nr += is_unclaimed_child(list_entry(n, struct client, node), parent);
+	if (nr < MAX_UNCLAIMED)
+		return 0;
+	if (unknown_children(s, parent->pid))
+		return -EUSERS;
+	list_for_each_safe (n, next, &s->clients) {
+		struct client *c = list_entry(n, struct client, node);
+
+		if (is_unclaimed_child(c, parent))
+			client_drop(c);
+	}
 	return 0;
 }
 
@@ -190,13 +287,13 @@ int client_fork(struct client *parent, u64 cookie)
 	if (!c)
 		return -ENOMEM;
 	rwlock_write(&s->lock);
-	if (client_find(s, cookie)) {
-		rc = -EEXIST;
-	} else if (parent->nr_slots) {
+	rc = client_find(s, cookie) ? -EEXIST : forks_bound(parent);
+	if (!rc && parent->nr_slots) {
 		c->slots = env_calloc(env_of(s), parent->nr_slots, sizeof(*c->slots));
 		rc = c->slots ? 0 : -ENOMEM;
 	}
 	if (!rc) {
+		c->parent = parent->cookie;
 		c->nr_slots = parent->nr_slots;
 		if (c->slots)
 			memcpy(c->slots, parent->slots, c->nr_slots * sizeof(*c->slots));

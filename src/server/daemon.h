@@ -68,7 +68,8 @@ struct client {
 	struct watch src; /* its pidfd; .fd -1 before the first hello */
 	struct server *server;
 	u64 cookie;
-	pid_t pid; /* 0: forked, has not said hello yet */
+	u64 parent; /* cookie of the one that announced it by a fork; 0: none */
+	pid_t pid;  /* 0: forked, has not said hello yet */
 	struct mm *mm;
 	_Atomic u32 refs;	   /* the list's, one per session */
 	struct handle_slot *slots; /* GUARDED_BY(server.lock) */
