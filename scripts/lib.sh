@@ -9,9 +9,10 @@ step() {
 	printf '==> %s\n' "$*" >&2
 }
 
+# Exits with DIE_CODE where a verb gives "it could not be run" a code of its own.
 die() {
 	printf 'dev: %s\n' "$*" >&2
-	exit 1
+	exit "${DIE_CODE:-1}"
 }
 
 as_root() {
