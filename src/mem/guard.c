@@ -52,16 +52,27 @@ static bool patch_segment(u8 *at)
 	return done;
 }
 
+/* What the kernel does without a handler. A fault ends the process even where it is ignored: the
+ * instruction faults again. A signal that was sent (si_code <= 0) does not come again by itself. */
+static void default_action(const struct sigaction *old, int sig, const siginfo_t *info)
+{
+	bool sent = info->si_code <= 0;
+
+	if (sent && old->sa_handler == SIG_IGN)
+		return;
+	signal(sig, SIG_DFL);
+	if (sent)
+		raise(sig);
+}
+
 static void chain(const struct sigaction *old, int sig, siginfo_t *info, void *context)
 {
-	if (old->sa_flags & SA_SIGINFO) {
+	if (old->sa_flags & SA_SIGINFO)
 		old->sa_sigaction(sig, info, context);
-	} else if (old->sa_handler == SIG_DFL || old->sa_handler == SIG_IGN) {
-		/* The instruction faults again and the default action ends the process. */
-		signal(sig, SIG_DFL);
-	} else {
+	else if (old->sa_handler == SIG_DFL || old->sa_handler == SIG_IGN)
+		default_action(old, sig, info);
+	else
 		old->sa_handler(sig);
-	}
 }
 
 static void on_fault(int sig, siginfo_t *info, void *context)

@@ -68,6 +68,31 @@ static void read_only_memory_refuses_writes(void **state)
 	munmap(p, 2 * PAGE_SIZE);
 }
 
+/* How a child ends that sends itself @sig with the guard over @before. */
+static int ends_by(int sig, void (*before)(int))
+{
+	pid_t pid = fork();
+	int status;
+
+	if (!pid) {
+		signal(sig, before);
+		if (guard_install())
+			_exit(1);
+		kill(getpid(), sig);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return WIFSIGNALED(status) ? WTERMSIG(status) : -WEXITSTATUS(status);
+}
+
+static void a_sent_signal_does_what_it_did(void **state)
+{
+	assert_int_equal(ends_by(SIGSEGV, SIG_DFL), SIGSEGV);
+	assert_int_equal(ends_by(SIGBUS, SIG_DFL), SIGBUS);
+	assert_int_equal(ends_by(SIGSEGV, SIG_IGN), 0);
+	assert_int_equal(ends_by(SIGBUS, SIG_IGN), 0);
+}
+
 static void a_truncated_file_is_an_error(void **state)
 {
 	int fd = memfd_create("t", MFD_CLOEXEC);
@@ -192,6 +217,7 @@ int main(void)
 		cmocka_unit_test(copies_every_length_exactly),
 		cmocka_unit_test(a_fault_is_an_error_at_every_length),
 		cmocka_unit_test(read_only_memory_refuses_writes),
+		cmocka_unit_test(a_sent_signal_does_what_it_did),
 		cmocka_unit_test(a_truncated_file_is_an_error),
 		cmocka_unit_test(cmpxchg_swaps_or_tells),
 		TEST(a_span_over_lost_memory_reads_zero_and_marks_it),
