@@ -65,6 +65,20 @@ static void print_cached(FILE *to, const json_t *v)
 		fputs("cached: no\n", to);
 }
 
+static void print_outcome(FILE *to, const json_t *v)
+{
+	json_t *code = json_object_get(v, "code");
+
+	if (json_object_get(v, "oa")) {
+		fprintf(to, "output %s, %s memory\n", text(v, "oa"), text(v, "provider"));
+		return;
+	}
+	fprintf(to, "refused: %s", text(v, "refused"));
+	if (code)
+		fprintf(to, " (code %lld)", (long long)json_integer_value(code));
+	fputc('\n', to);
+}
+
 void print_walk(FILE *to, const json_t *v)
 {
 	json_t *levels = json_object_get(v, "levels"), *l;
@@ -79,12 +93,6 @@ void print_walk(FILE *to, const json_t *v)
 			"kind\n",
 			text(v, "format"));
 	json_array_foreach(levels, i, l) print_level(to, l);
-	if (json_object_get(v, "oa"))
-		fprintf(to, "output %s, %s memory\n", text(v, "oa"), text(v, "provider"));
-	else if (json_object_get(v, "refused"))
-		fprintf(to, "refused: %s (code %lld)\n", text(v, "refused"),
-			(long long)json_integer_value(json_object_get(v, "code")));
-	else
-		fputs("refused: nothing is mapped there\n", to);
+	print_outcome(to, v);
 	print_cached(to, v);
 }

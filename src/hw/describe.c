@@ -151,3 +151,10 @@ void hw_explain_steps(struct hw_iommu *hw, const struct pt_fmt *fmt, const struc
 			 seg ? json_string(seg_kind_name(seg->kind)) : json_null());
 	}
 }
+
+void hw_explain_refused(const struct xlate_fault *fault, json_t *out)
+{
+	json_object_del(out, "oa");
+	json_object_del(out, "provider");
+	json_put(out, "refused", json_string(xlate_reason_name(fault->reason)));
+}

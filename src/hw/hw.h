@@ -243,6 +243,8 @@ void context_drop_domain(struct hw_iommu *hw, u32 did) MUST_HOLD(hw->lock);
 /* What every model shows of its ports. */
 void hw_describe_ports(struct hw_iommu *hw, json_t *out);
 void hw_explain_cached(struct hw_iommu *hw, rid_t rid, pasid_t pasid, iova_t iova, json_t *out);
+/* A request there faults like this: whatever the steps found is no outcome. */
+void hw_explain_refused(const struct xlate_fault *fault, json_t *out);
 void hw_explain_steps(struct hw_iommu *hw, const struct pt_fmt *fmt, const struct hw_context *ctx,
 		      iova_t iova, json_t *out);
 

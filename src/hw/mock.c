@@ -258,6 +258,8 @@ static void mock_explain(struct hw_iommu *hw, rid_t rid, pasid_t pasid, iova_t i
 	struct hw_mock *m = to_mock(hw);
 	struct xlate_fault fault = {.rid = rid, .pasid = pasid, .iova = iova};
 	struct hw_context ctx;
+	struct pt_leaf leaf;
+	bool refused;
 	u64 oa, e[2];
 
 	json_put(out, "device_directory", json_hex(MOCK_DIR_OA(atomic_load(&m->dt_base))));
@@ -266,13 +268,15 @@ static void mock_explain(struct hw_iommu *hw, rid_t rid, pasid_t pasid, iova_t i
 		json_put(out, "entry_word0", json_hex(e[0]));
 		json_put(out, "entry_word1", json_hex(e[1]));
 	}
-	if (mock_context(hw, rid, pasid, &ctx, &fault)) {
-		json_put(out, "refused", json_string(xlate_reason_name(fault.reason)));
-	} else {
+	refused = mock_context(hw, rid, pasid, &ctx, &fault);
+	if (!refused) {
 		json_put(out, "domain_id", json_integer(ctx.did));
 		json_put(out, "dirty_tracking", json_boolean(ctx.flags & HW_CONTEXT_DIRTY));
+		refused = mock_walk(hw, &ctx, iova, 0, &leaf, &fault);
 		hw_explain_steps(hw, &pt_amdv1_mock, &ctx, iova, out);
 	}
+	if (refused)
+		hw_explain_refused(&fault, out);
 	hw_explain_cached(hw, rid, pasid, iova, out);
 }
 

@@ -125,6 +125,8 @@ void vtd_explain(struct hw_iommu *hw, rid_t rid, pasid_t pasid, iova_t iova, jso
 	struct hw_vtd *v = to_vtd(hw);
 	struct xlate_fault fault = {.rid = rid, .pasid = pasid, .iova = iova};
 	struct hw_context ctx;
+	struct pt_leaf leaf;
+	bool refused;
 	u64 root = atomic_load(&v->root), table, entry[2];
 
 	json_put(out, "root_table", json_hex(VTD_RTADDR_RTA(root)));
@@ -135,12 +137,17 @@ void vtd_explain(struct hw_iommu *hw, rid_t rid, pasid_t pasid, iova_t iova, jso
 		json_put(out, "context_entry_lo", json_hex(entry[0]));
 		json_put(out, "context_entry_hi", json_hex(entry[1]));
 	}
-	if (vtd_context(hw, rid, pasid, &ctx, &fault)) {
-		json_put(out, "refused", json_string(xlate_reason_name(fault.reason)));
-		json_put(out, "code", json_integer(fault.code));
-	} else {
+	refused = vtd_context(hw, rid, pasid, &ctx, &fault);
+	if (!refused) {
 		json_put(out, "domain_id", json_integer(ctx.did));
-		hw_explain_steps(hw, &pt_vtdss, &ctx, iova, out);
+		refused = vtd_walk(hw, &ctx, iova, 0, &leaf, &fault);
+		/* What is blocked by its address alone gets to no table. */
+		if (!refused || fault.reason != XLATE_BLOCKED)
+			hw_explain_steps(hw, &pt_vtdss, &ctx, iova, out);
+	}
+	if (refused) {
+		hw_explain_refused(&fault, out);
+		json_put(out, "code", json_integer(fault.code));
 	}
 	hw_explain_cached(hw, rid, pasid, iova, out);
 }

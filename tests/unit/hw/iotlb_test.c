@@ -481,6 +481,38 @@ static void test_scattered_then_close(void **state)
 	pt_fini(&pt);
 }
 
+/* A walk is refused as a DMA to that address is. */
+static void test_explains_as_it_walks(void **state)
+{
+	static const u64 iovas[] = {MODEL_IOVA, MODEL_IOVA + 4096, 0xfee00000,
+				    0xfeefffff, 1ull << 48,	   UINT64_MAX - 4095};
+	struct model *m = *state;
+	struct epoch_slot *slot = epoch_slot(&m->r.env.epoch);
+	struct xlate_fault f;
+	struct pt pt;
+	u8 *at;
+
+	model_pt(m, &pt, 4096, 0);
+	model_map(m, &pt, MODEL_IOVA, 0, 4096, PERM_RW);
+	m->ops->set_context(m, MODEL_RID, &pt, 9);
+	m->ops->start(m);
+	for (unsigned i = 0; i < ARRAY_SIZE(iovas); i++) {
+		json_t *w = json_object();
+		int rc = rig_xlate(&m->r, &m->port, NO_PASID, iovas[i], PERM_R, &at, &f);
+
+		epoch_enter(slot, NULL);
+		m->hw->ops->explain(m->hw, RID(MODEL_RID), NO_PASID, IOVA(iovas[i]), w);
+		epoch_leave(slot);
+		assert_int_equal(json_is_string(json_object_get(w, "oa")), !rc);
+		assert_int_equal(json_is_string(json_object_get(w, "refused")), !!rc);
+		if (rc)
+			assert_string_equal(json_string_value(json_object_get(w, "refused")),
+					    xlate_reason_name(f.reason));
+		json_decref(w);
+	}
+	pt_fini(&pt);
+}
+
 static void test_shows_itself(void **state)
 {
 	struct model *m = *state;
@@ -537,6 +569,7 @@ int main(void)
 		BOTH(test_impossible_pasids),
 		BOTH(test_scattered_then_close),
 		BOTH(test_walks_are_traced),
+		BOTH(test_explains_as_it_walks),
 		BOTH(test_shows_itself),
 	};
 
