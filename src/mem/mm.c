@@ -134,7 +134,6 @@ static int open_mm(struct mm *mm)
 static int new_mm(struct mem *mem, pid_t pid, bool self, struct mm **out) MUST_HOLD(mem->mm_lock)
 {
 	struct mm *mm = env_zalloc(mem->env, sizeof(*mm));
-	struct mm_rights rights;
 	int rc = 0;
 
 	if (!mm)
@@ -147,10 +146,9 @@ static int new_mm(struct mem *mem, pid_t pid, bool self, struct mm **out) MUST_H
 	mm->uid = getuid();
 	if (!self)
 		rc = open_mm(mm);
-	if (!rc)
-		rc = mm_rights(mm, &rights);
 	if (rc)
 		goto undo;
+	(void)mm_memlock(mm); /* to be known when the client is gone */
 	mm->user = get_user(mem, mm->uid);
 	rc = -ENOMEM;
 	if (!mm->user)
@@ -346,42 +344,14 @@ u64 mm_memlock(struct mm *mm)
 }
 
 /* One system call: every MAP asks. A task's capabilities are no secret, so no right is needed. */
-static int task_caps(pid_t tid, u64 *out)
+int task_capable(pid_t tid, unsigned cap, bool *out)
 {
 	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3, .pid = tid};
 	struct __user_cap_data_struct caps[2];
 
 	if (syscall(SYS_capget, &head, caps))
 		return -errno;
-	*out = caps[0].effective | (u64)caps[1].effective << 32;
-	return 0;
-}
-
-int task_may_lock(pid_t tid, bool *out)
-{
-	u64 caps = 0;
-	int rc = task_caps(tid, &caps);
-
-	if (!rc)
-		*out = caps >> CAP_IPC_LOCK & 1;
-	return rc;
-}
-
-int mm_rights(struct mm *mm, struct mm_rights *out)
-{
-	u64 caps = 0;
-	int rc;
-
-	rc = task_caps(mm->self ? getpid() : mm->pid, &caps);
-	if (rc)
-		return rc;
-	if (!mm_alive(mm))
-		return -ESRCH;
-	*out = (struct mm_rights){
-		.cap_ipc_lock = caps >> CAP_IPC_LOCK & 1,
-		.cap_sys_resource = caps >> CAP_SYS_RESOURCE & 1,
-		.memlock_bytes = mm_memlock(mm),
-	};
+	*out = caps[cap / 32].effective >> cap % 32 & 1;
 	return 0;
 }
 

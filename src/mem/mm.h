@@ -61,15 +61,8 @@ int mm_write(struct mm *mm, uva_t to, const void *from, u64 len);
 int mm_dma_read(struct mm *mm, uva_t from, void *to, u64 len) MUST_CHECK;
 int mm_dma_write(struct mm *mm, uva_t to, const void *from, u64 len) MUST_CHECK;
 
-/* The capabilities and limits the client has now, from /proc/PID/status and prlimit. */
-struct mm_rights {
-	bool cap_ipc_lock;
-	bool cap_sys_resource;
-	u64 memlock_bytes; /* UINT64_MAX: unlimited */
-};
-int mm_rights(struct mm *mm, struct mm_rights *out) MUST_CHECK;
-/* Does the task (thread) have CAP_IPC_LOCK now? Return: 0; -ESRCH. */
-int task_may_lock(pid_t tid, bool *out) MUST_CHECK;
+/* Does the task (a thread: each has its own) have capability CAP_* now? Return: 0; -ESRCH. */
+int task_capable(pid_t tid, unsigned cap, bool *out) MUST_CHECK;
 
 /* Pages that every client of @uid together has charged in ACCOUNT_USER mode. */
 u64 mm_user_locked(struct mem *mem, uid_t uid);

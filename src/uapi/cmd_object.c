@@ -6,6 +6,8 @@
  */
 #include "uapi/iommufd.h"
 
+#include <linux/capability.h>
+
 int cmd_destroy(struct req *req)
 {
 	return obj_destroy(&req->ctx->objs, req->cmd->destroy.id);
@@ -13,7 +15,7 @@ int cmd_destroy(struct req *req)
 
 static int option_rlimit_mode(struct req *req, struct iommu_option *cmd)
 {
-	struct mm_rights rights;
+	bool capable;
 	int rc;
 
 	if (cmd->object_id)
@@ -23,10 +25,10 @@ static int option_rlimit_mode(struct req *req, struct iommu_option *cmd)
 		cmd->val64 = ctx_rlimit_mode(req->ctx);
 		return 0;
 	case IOMMU_OPTION_OP_SET:
-		rc = mm_rights(req->c->mm, &rights);
+		rc = task_capable(req->c->tid, CAP_SYS_RESOURCE, &capable);
 		if (rc)
 			return rc;
-		return ctx_set_rlimit_mode(req->ctx, rights.cap_sys_resource, cmd->val64);
+		return ctx_set_rlimit_mode(req->ctx, capable, cmd->val64);
 	default:
 		return -EOPNOTSUPP;
 	}

@@ -9,6 +9,8 @@
  */
 #include "uapi/iommufd.h"
 
+#include <linux/capability.h>
+
 static int cmd_not_here(struct req *req)
 {
 	return REJECT(req->env, -EOPNOTSUPP, uapi_dispatch, "not in this version");
@@ -158,7 +160,7 @@ int req_get_hwpt(struct req *req, u32 id, struct hwpt **out)
 int req_account_mode(struct req *req, enum account_mode *out)
 {
 	bool may_lock;
-	int rc = task_may_lock(req->c->tid, &may_lock);
+	int rc = task_capable(req->c->tid, CAP_IPC_LOCK, &may_lock);
 
 	if (rc)
 		return rc;

@@ -3,6 +3,7 @@
 #include "fake_caller.h"
 
 #include <linux/capability.h>
+#include <pthread.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -112,6 +113,62 @@ static void option_rlimit_mode(void **state)
 	assert_int_equal(val, 1);
 }
 
+/* A thread with capabilities of its own, that does nothing. */
+struct thread {
+	pthread_t thread;
+	pthread_barrier_t ready, done;
+	pid_t tid;
+	u32 caps; /* what it has left */
+};
+
+static void *idle(void *arg)
+{
+	struct thread *t = arg;
+
+	set_caps(t->caps);
+	t->tid = gettid();
+	pthread_barrier_wait(&t->ready);
+	pthread_barrier_wait(&t->done);
+	return NULL;
+}
+
+static void thread_start(struct thread *t)
+{
+	pthread_barrier_init(&t->ready, NULL, 2);
+	pthread_barrier_init(&t->done, NULL, 2);
+	assert_int_equal(pthread_create(&t->thread, NULL, idle, t), 0);
+	pthread_barrier_wait(&t->ready);
+}
+
+static void thread_stop(struct thread *t)
+{
+	pthread_barrier_wait(&t->done);
+	pthread_join(t->thread, NULL);
+	pthread_barrier_destroy(&t->ready);
+	pthread_barrier_destroy(&t->done);
+}
+
+/* The right is the calling thread's, not its process's first thread's. */
+static void option_rlimit_mode_of_a_thread(void **state)
+{
+	struct thread without = {.caps = 0}, with = {.caps = ~0u};
+	struct bench *b = *state;
+	u64 val = 1;
+	u32 caps;
+
+	thread_start(&without);
+	thread_start(&with);
+	b->f->c.tid = without.tid;
+	assert_int_equal(option(b, IOMMU_OPTION_RLIMIT_MODE, IOMMU_OPTION_OP_SET, 0, &val), -EPERM);
+	caps = set_caps(0);
+	b->f->c.tid = with.tid;
+	assert_int_equal(option(b, IOMMU_OPTION_RLIMIT_MODE, IOMMU_OPTION_OP_SET, 0, &val),
+			 caps & (1u << CAP_SYS_RESOURCE) ? 0 : -EPERM);
+	set_caps(caps);
+	thread_stop(&without);
+	thread_stop(&with);
+}
+
 static void option_huge_pages(void **state)
 {
 	struct bench *b = *state;
@@ -156,6 +213,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(ioas_alloc, bench_up, bench_down),
 		cmocka_unit_test_setup_teardown(option_shape, bench_up, bench_down),
 		cmocka_unit_test_setup_teardown(option_rlimit_mode, bench_up, bench_down),
+		cmocka_unit_test_setup_teardown(option_rlimit_mode_of_a_thread, bench_up,
+						bench_down),
 		cmocka_unit_test_setup_teardown(option_huge_pages, bench_up, bench_down),
 		cmocka_unit_test_setup_teardown(option_reply, bench_up, bench_down),
 	};

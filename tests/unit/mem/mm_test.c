@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "client.h"
 
+#include <linux/capability.h>
 #include <sys/resource.h>
 
 static u8 *page; /* the client's, and ours to compare */
@@ -203,17 +204,22 @@ static void rights_are_the_clients(void **state)
 {
 	struct fixture *f = *state;
 	struct rlimit r = {5 * PAGE_SIZE, 6 * PAGE_SIZE};
-	struct mm_rights rights;
 	struct client c;
+	bool has;
 
 	client_start(f, &c);
 	OK(prlimit(c.pid, RLIMIT_MEMLOCK, &r, NULL));
-	OK(mm_rights(c.mm, &rights));
-	assert_int_equal(rights.memlock_bytes, 5 * PAGE_SIZE);
-	assert_int_equal(rights.cap_ipc_lock, status_kb("CapEff:\t") >> 14 & 1);
-	assert_int_equal(rights.cap_sys_resource, status_kb("CapEff:\t") >> 24 & 1);
+	OK(task_capable(c.pid, CAP_IPC_LOCK, &has));
+	assert_int_equal(has, status_kb("CapEff:\t") >> 14 & 1);
+	OK(task_capable(c.pid, CAP_SYS_RESOURCE, &has));
+	assert_int_equal(has, status_kb("CapEff:\t") >> 24 & 1);
+	OK(task_capable(c.pid, CAP_CHECKPOINT_RESTORE, &has)); /* in the second word */
+	assert_int_equal(has, status_kb("CapEff:\t") >> 40 & 1);
+	FAILS(mm_charge(c.mm, ACCOUNT_USER, 6), ENOMEM);
+	OK(mm_charge(c.mm, ACCOUNT_USER, 5));
 	client_kill(&c);
-	FAILS(mm_rights(c.mm, &rights), ESRCH);
+	FAILS(task_capable(c.pid, CAP_IPC_LOCK, &has), ESRCH);
+	mm_uncharge(c.mm, ACCOUNT_USER, 5);
 	client_end(&c);
 }
 
