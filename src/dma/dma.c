@@ -5,20 +5,22 @@
 /* What one epoch covers at most: an unmap waits for no more than that. */
 #define EPOCH_COPY_MAX (256u << 10)
 
-/* Memory that a leaf names is not there (any more): the model records it as its hardware would. */
+/* Memory that a leaf names is not there any more. Outside of the epoch. */
 static int no_memory(const struct dma_req *req, enum perm perm, struct xlate_fault *fault)
 {
-	struct hw_iommu *hw = req->port->hw;
+	struct epoch_slot *slot = epoch_slot(&req->port->hw->env->epoch);
 	struct xlate_fault f = {
 		.rid = req->port->rid,
 		.pasid = req->pasid,
 		.iova = req->iova,
 		.perm = (u8)perm,
-		.reason = XLATE_NO_MEMORY,
 	};
 
-	atomic_fetch_add_explicit(&hw->nr_faults, 1, memory_order_relaxed);
-	hw->ops->record(hw, &f);
+	if (unlikely(!slot))
+		return -ENOMEM;
+	epoch_enter(slot, NULL);
+	hw_no_memory(req->port, &f);
+	epoch_leave(slot);
 	if (fault)
 		*fault = f;
 	return -EFAULT;

@@ -149,6 +149,12 @@ struct hw_stats {
 };
 struct hw_stats hw_stats(struct hw_iommu *hw);
 
+/*
+ * Refuse an access whose translation was good, because the memory behind it vanished: recorded as the
+ * hardware would, as far as the tables let it. Inside an epoch (any). @fault: .reason is filled in.
+ */
+void hw_no_memory(struct hw_port *port, struct xlate_fault *fault);
+
 /* A miss of the first probe. */
 int hw_xlate_slow(struct hw_port *port, pasid_t pasid, iova_t iova, enum perm perm,
 		  struct xlate_res *res, struct xlate_fault *fault);

@@ -219,10 +219,9 @@ static NOINLINE int read_context(struct miss *m, struct hw_context_slot *slot,
 		return rc;
 	lock_take(&hw->lock);
 	m->cacheable = atomic_load(&port->context_gen) == gen && !atomic_load(&port->gone);
-	if (m->cacheable) {
+	if (m->cacheable)
 		slot_write(hw, slot, iotlb_tag(m->pasid, m->ctx.did), &m->ctx);
-		m->slot_seq = atomic_load_explicit(&slot->seq, memory_order_relaxed);
-	}
+	m->slot_seq = atomic_load_explicit(&slot->seq, memory_order_relaxed);
 	lock_drop(&hw->lock);
 	return 0;
 }
@@ -420,6 +419,21 @@ static NOINLINE void refused(const struct xlate_fault *f, struct hw_iommu *hw)
 	      f->pasid.v, (unsigned long long)f->iova.v, xlate_reason_name(f->reason), f->code);
 	if (f->reason != XLATE_NO_DEVICE && !f->quiet)
 		hw->ops->record(hw, f);
+}
+
+void hw_no_memory(struct hw_port *port, struct xlate_fault *fault)
+{
+	struct hw_iommu *hw = port->hw;
+	struct hw_context ctx = {0};
+	u32 seq;
+
+	/* A hit does not tell: the context is looked up again, as it stands now. */
+	if (slot_read(&port->ctx[fault->pasid.v % HW_PORT_CONTEXTS], fault->pasid, &ctx, &seq) ||
+	    !hw->ops->context(hw, port->rid, fault->pasid, &ctx, fault))
+		fault->quiet = ctx.flags & HW_CONTEXT_QUIET;
+	fault->reason = XLATE_NO_MEMORY;
+	fault->code = 0;
+	refused(fault, hw);
 }
 
 int hw_xlate_slow(struct hw_port *port, pasid_t pasid, iova_t iova, enum perm perm,

@@ -95,6 +95,7 @@ int mem_offer_file(struct mem *mem, int fd)
 	struct offered_file *f;
 	char path[64];
 	struct stat st;
+	int rc;
 
 	if (!file_is_memory(fd))
 		return errno == EBADF ? -EBADF : -EINVAL;
@@ -108,8 +109,9 @@ int mem_offer_file(struct mem *mem, int fd)
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	f->fd = open(path, O_RDWR | O_CLOEXEC);
 	if (f->fd < 0) {
+		rc = -errno;
 		env_free(mem->env, f);
-		return -errno;
+		return rc;
 	}
 	/* Whoever opens the file during our lease makes a signal: one that is ignored unless asked for. */
 	(void)fcntl(f->fd, F_SETSIG, SIGURG);
@@ -134,8 +136,10 @@ static int open_offered(struct mem *mem, const struct vma *vma)
 	f = find_offered(mem, vma->dev, vma->ino);
 	if (f)
 		fd = fcntl(f->fd, F_DUPFD_CLOEXEC, 0);
+	if (fd == -1)
+		fd = -errno;
 	lock_drop(&mem->segs_lock);
-	return fd == -1 ? -errno : fd;
+	return fd;
 }
 
 /*

@@ -75,6 +75,37 @@ static void a_span_reads_zeros_and_is_recorded(void **state)
 	close(fd);
 }
 
+/* The context entry says that faults are not recorded (FPD): this one is not, either. */
+static void a_fault_that_nobody_wants_is_not_recorded(void **state)
+{
+	struct rig *r = *state;
+	struct hw_iommu *hw = r->dev->idev.port.hw;
+	int fd = memory_file();
+	u64 *root, *ctx, expected = 0;
+	u8 buf[8];
+
+	if (!strcmp(rig_machine, "mock")) /* has no such bit */
+		skip();
+	root = table_at(hw->mem, OA(align_down(hw->ops->reg_read(hw, VTD_RTADDR, 8), PAGE_SIZE)),
+			PAGE_SIZE);
+	ctx = table_at(hw->mem, OA(align_down(root[2 * 0x01], PAGE_SIZE)), PAGE_SIZE);
+	ctx[2 * 0x08] |= VTD_CTX_FPD;
+	rig_map_file(r, BASE, fd, 0, LEN);
+	OK(ioasis_dma_read(r->dev, BASE + PAGE_SIZE, buf, 8));
+	OK(ftruncate(fd, PAGE_SIZE));
+	FAILS(ioasis_dma_read(r->dev, BASE + PAGE_SIZE, buf, 8), EFAULT);
+	FAILS(ioasis_dma_cmpxchg(r->dev, BASE + PAGE_SIZE, &expected, 1, 8), EFAULT);
+	rig_expect_no_fault(r);
+	ctx[2 * 0x08] &= ~VTD_CTX_FPD;
+	lock_take(&hw->lock);
+	context_drop_all(hw);
+	lock_drop(&hw->lock);
+	FAILS(ioasis_dma_read(r->dev, BASE + PAGE_SIZE, buf, 8), EFAULT);
+	rig_expect_fault(r, BASE + PAGE_SIZE, PERM_R, XLATE_NO_MEMORY);
+	rig_unmap(r, BASE, LEN);
+	close(fd);
+}
+
 struct load {
 	struct rig *r;
 	_Atomic bool stop;
@@ -131,6 +162,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		RIG_TEST(a_truncated_file_is_a_fault_and_comes_back),
 		RIG_TEST(a_span_reads_zeros_and_is_recorded),
+		RIG_TEST(a_fault_that_nobody_wants_is_not_recorded),
 		RIG_TEST(truncating_under_load_is_survived),
 	};
 

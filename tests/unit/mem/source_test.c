@@ -3,6 +3,7 @@
 #include "mem/mem_priv.h"
 
 #include <linux/falloc.h>
+#include <sys/resource.h>
 
 #define MIB (1ull << 20)
 #define GIB (1ull << 30)
@@ -364,6 +365,23 @@ static void an_offer_is_forgotten_when_nobody_has_the_file(void **state)
 	client_end(&c);
 }
 
+static void an_offer_without_a_free_descriptor(void **state)
+{
+	struct fixture *f = *state;
+	int fd = counted_memfd(PAGE_SIZE);
+	u64 allocs = atomic_load(&f->env.nr_allocs);
+	struct rlimit old, none;
+
+	OK(getrlimit(RLIMIT_NOFILE, &old));
+	none = (struct rlimit){0, old.rlim_max};
+	OK(setrlimit(RLIMIT_NOFILE, &none));
+	FAILS(mem_offer_file(&f->mem, fd), EMFILE);
+	OK(setrlimit(RLIMIT_NOFILE, &old));
+	assert_int_equal(f->mem.priv->nr_files, 0);
+	assert_int_equal(atomic_load(&f->env.nr_allocs), allocs);
+	close(fd);
+}
+
 static void many_short_lived_offers_do_not_pile_up(void **state)
 {
 	struct fixture *f = *state;
@@ -619,6 +637,7 @@ static int run(void)
 		TEST(by_the_text_of_maps_too),
 		TEST(shared_by_offer),
 		TEST(an_offer_is_forgotten_when_nobody_has_the_file),
+		TEST(an_offer_without_a_free_descriptor),
 		TEST(many_short_lived_offers_do_not_pile_up),
 		TEST(tmpfs_files_by_name),
 		TEST(a_file_is_mapped_once_and_may_grow),
