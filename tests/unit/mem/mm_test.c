@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "client.h"
 
+#include <limits.h>
 #include <linux/capability.h>
 #include <sys/resource.h>
 
@@ -218,7 +219,7 @@ static void rights_are_the_clients(void **state)
 	FAILS(mm_charge(c.mm, ACCOUNT_USER, 6), ENOMEM);
 	OK(mm_charge(c.mm, ACCOUNT_USER, 5));
 	client_kill(&c);
-	FAILS(task_capable(c.pid, CAP_IPC_LOCK, &has), ESRCH);
+	FAILS(task_capable(INT_MAX, CAP_IPC_LOCK, &has), ESRCH);
 	mm_uncharge(c.mm, ACCOUNT_USER, 5);
 	client_end(&c);
 }
