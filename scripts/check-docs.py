@@ -55,12 +55,36 @@ def check_mutants(path):
 
 
 check_mutants("tests/mutants/list.txt")
+def check_hops():
+    """A trace line is named after a function: of the file's own room, or of another that the file calls."""
+    files = {}
+    for folder, _, names in os.walk(os.path.join(root, "src")):
+        for f in names:
+            path = os.path.relpath(os.path.join(folder, f), root)
+            if f.endswith((".c", ".h")) and path != "src/base/trace.h":
+                files[path] = read(path)
+    rooms = {}
+    for path, text in files.items():
+        for m in re.finditer(r"^[A-Za-z_](?<!#)[\w \*]*?[ \*](\w+)\(", text, re.M):
+            rooms.setdefault(m[1], set()).add(path.split("/")[1])
+    hops = 0
+    for path, text in sorted(files.items()):
+        for m in re.finditer(r"\b(?:TRACE\([^,]+,|REJECT\([^,]+,[^,]+,)\s*(\w+)", text):
+            hops += 1
+            own = path.split("/")[1] in rooms.get(m[1], ())
+            if not own and not (m[1] in rooms and re.search(rf"\b{m[1]}\(", text)):
+                bad.append(f"{path}: no function is called {m[1]}, as its trace line is")
+    if not hops:
+        bad.append("src: no trace point found")
+
+
 docs = ["README.md"] + sorted("docs/" + f for f in os.listdir(os.path.join(root, "docs")) if f.endswith(".md"))
 for d in docs:
     check_names(d)
 headers = sorted("include/ioasis/" + f for f in os.listdir(os.path.join(root, "include/ioasis")) if f.endswith(".h"))
 for h in headers:
     check_described(h)
+check_hops()
 for b in bad:
     print(b)
 print(f"docs: {len(docs)} documents and {len(headers)} public headers, {len(bad)} wrong")

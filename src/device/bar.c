@@ -139,7 +139,7 @@ int pci_bar_write(struct pci_dev *dev, unsigned bar, u32 off, const void *from, 
 		u64 value = 0;
 
 		memcpy(&value, in, n);
-		TRACE(dev->env, bar_write, "%s bar%u+0x%x = 0x%llx (%u)", dev->idev.name, bar, off,
+		TRACE(dev->env, pci_bar_write, "%s bar%u+0x%x = 0x%llx (%u)", dev->idev.name, bar, off,
 		      (unsigned long long)value, n);
 		write_step(dev, bar, off, value, n);
 		off += n;

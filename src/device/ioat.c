@@ -232,7 +232,7 @@ static void perform(struct ioat *io, u64 at, bool first, struct outcome *o)
 		o->err = first ? IOAT_ERR_CHAIN_ADDR : IOAT_ERR_NEXT_ADDR;
 	else
 		o->err = check_desc(&o->desc);
-	TRACE(io->dev->env, ioat_desc,
+	TRACE(io->dev->env, perform,
 	      "%s 0x%llx: ctl 0x%x size 0x%x src 0x%llx dst 0x%llx err 0x%x", io->dev->idev.name,
 	      (unsigned long long)at, o->desc.ctl, o->desc.size, (unsigned long long)o->desc.src,
 	      (unsigned long long)o->desc.dst, o->err);

@@ -212,7 +212,7 @@ void pci_msix_raise(struct pci_dev *dev, unsigned vector)
 		line->pending = true;
 		show_pending(dev, vector);
 	} else if (dev->msix_on && line->eventfd >= 0) {
-		TRACE(dev->env, msix_raise, "%s vector %u", dev->idev.name, vector);
+		TRACE(dev->env, pci_msix_raise, "%s vector %u", dev->idev.name, vector);
 		kick(&dev->kick, line->eventfd);
 	}
 	lock_drop(&dev->lock);

@@ -29,7 +29,7 @@ static bool do_command(struct hw_mock *m, u64 w0, u64 w1) MUST_HOLD(m->hw.lock)
 
 	if (w0 & MOCK_CMD_RSVD)
 		return false;
-	TRACE(m->hw.env, mock_cmd, "0x%016llx 0x%016llx", (unsigned long long)w0,
+	TRACE(m->hw.env, do_command, "0x%016llx 0x%016llx", (unsigned long long)w0,
 	      (unsigned long long)w1);
 	switch (MOCK_CMD_OP(w0)) {
 	case MOCK_CMD_TLB_ALL:
@@ -50,7 +50,7 @@ static bool do_command(struct hw_mock *m, u64 w0, u64 w1) MUST_HOLD(m->hw.lock)
 		if (w1 & 3)
 			return false;
 		if (hw_mem_write(m->hw.mem, OA(w1), &arg, sizeof(arg)))
-			TRACE(m->hw.env, mock_sync, "0x%llx: no memory", (unsigned long long)w1);
+			TRACE(m->hw.env, do_command, "0x%llx: no memory", (unsigned long long)w1);
 		return true;
 	default:
 		return false;

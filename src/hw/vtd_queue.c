@@ -85,7 +85,7 @@ static enum vtd_iqei do_wait(struct hw_vtd *v, u64 lo, u64 hi) MUST_HOLD(v->hw.l
 		return VTD_IQEI_RSVD;
 	/* A store to an address where no memory is goes nowhere, as on a bus. */
 	if (lo & VTD_DESC_WAIT_SW && hw_mem_write(v->hw.mem, OA(hi), &data, sizeof(data)))
-		TRACE(v->hw.env, vtd_wait, "status address 0x%llx: no memory",
+		TRACE(v->hw.env, do_wait, "status address 0x%llx: no memory",
 		      (unsigned long long)hi);
 	if (lo & VTD_DESC_WAIT_IF && !(v->ics & VTD_ICS_IWC)) {
 		v->ics |= VTD_ICS_IWC;
@@ -102,7 +102,7 @@ static enum vtd_iqei do_desc(struct hw_vtd *v, u64 lo, u64 hi) MUST_HOLD(v->hw.l
 	/* Bits 11:9 extend the type; every type here has zero there. */
 	if (lo & 0xe00)
 		return VTD_IQEI_TYPE;
-	TRACE(v->hw.env, vtd_desc, "0x%016llx 0x%016llx", (unsigned long long)lo,
+	TRACE(v->hw.env, do_desc, "0x%016llx 0x%016llx", (unsigned long long)lo,
 	      (unsigned long long)hi);
 	switch (lo & 0xf) {
 	case VTD_DESC_CONTEXT:

@@ -322,9 +322,9 @@ int copy_to(struct ioasis_ioas *dst, struct copy_src *src, u8 perm, bool fixed, 
 	}
 	rc = map_pieces(dst, src->v, src->nr, &at);
 	if (rc)
-		return REJECT(src->env, rc, ioas_copy, "placing or filling");
+		return REJECT(src->env, rc, copy_to, "placing or filling");
 	*out_iova = IOVA(at.iova);
-	TRACE(src->env, ioas_copy, "ioas %u iova %#llx len %#llx", dst->obj.id,
+	TRACE(src->env, copy_to, "ioas %u iova %#llx len %#llx", dst->obj.id,
 	      (unsigned long long)at.iova, (unsigned long long)at.len);
 	return 0;
 }

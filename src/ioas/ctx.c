@@ -58,7 +58,7 @@ int ctx_set_rlimit_mode(struct ioasis_ctx *ctx, bool capable, u64 val)
 	int rc = 0;
 
 	if (!capable)
-		return REJECT(ctx->env, -EPERM, rlimit_mode, "CAP_SYS_RESOURCE");
+		return REJECT(ctx->env, -EPERM, ctx_set_rlimit_mode, "CAP_SYS_RESOURCE");
 	lock_take(&ctx->objs.lock);
 	if (ctx->objs.nr_objs)
 		rc = -EBUSY;
@@ -286,7 +286,7 @@ int ctx_change_process(struct ioasis_ctx *ctx, struct mm *mm)
 		pages_charge_end(s.v[i], mm, !rc);
 	set_fini(&s);
 	lock_drop(&ctx->change_lock);
-	return rc ? REJECT(ctx->env, rc, change_process, "areas or limits") : 0;
+	return rc ? REJECT(ctx->env, rc, ctx_change_process, "areas or limits") : 0;
 }
 
 static int cmp_pages(const void *a, const void *b)

@@ -103,7 +103,7 @@ static bool submit_once(struct mock *m, const struct cmd *cmds, unsigned nr) MUS
 	while (atomic_load(m->status) != SYNC_DONE) {
 		if (!(reg_read(m, MOCK_STATUS) & MOCK_STATUS_BAD_CMD))
 			return clean && !(reg_read(m, MOCK_CTRL) & MOCK_CTRL_ENABLE);
-		TRACE(m->iommu.env, mock_queue_error, "command refused");
+		TRACE(m->iommu.env, submit_once, "command refused");
 		reg_write(m, MOCK_STATUS, MOCK_STATUS_BAD_CMD);
 		clean = false;
 	}
@@ -115,7 +115,7 @@ static void submit(struct mock *m, const struct cmd *cmds, unsigned nr) MUST_HOL
 {
 	if (submit_once(m, cmds, nr) || submit_once(m, cmds, nr))
 		return;
-	TRACE(m->iommu.env, mock_queue_error, "the queue does not recover");
+	TRACE(m->iommu.env, submit, "the queue does not recover");
 }
 
 static struct cmd cmd_dev(rid_t rid)

@@ -88,7 +88,7 @@ static void unstick(struct vtd *v, struct desc wait) MUST_HOLD(v->lock)
 	u32 head = (u32)(reg_read(v, VTD_IQH, 8) >> VTD_DESC_LG2);
 	u64 *at = slot(v, head);
 
-	TRACE(v->iommu.env, vtd_queue_error, "descriptor 0x%llx 0x%llx refused: %llu",
+	TRACE(v->iommu.env, unstick, "descriptor 0x%llx 0x%llx refused: %llu",
 	      (unsigned long long)at[0], (unsigned long long)at[1],
 	      (unsigned long long)reg_read(v, VTD_IQERCD, 8));
 	__atomic_store_n(&at[0], wait.lo, __ATOMIC_RELAXED);
@@ -128,7 +128,7 @@ static void submit(struct vtd *v, const struct desc *descs, unsigned nr) MUST_HO
 {
 	if (submit_once(v, descs, nr) || submit_once(v, descs, nr))
 		return;
-	TRACE(v->iommu.env, vtd_queue_error, "the queue does not recover");
+	TRACE(v->iommu.env, submit, "the queue does not recover");
 }
 
 static struct desc desc_context_dev(u32 did, rid_t rid)

@@ -195,7 +195,7 @@ static int wait_inside(struct obj *obj)
 		rc = 0;
 	lock_drop(&t->lock);
 	if (rc)
-		TRACE(t->env, obj_busy, "%s %u: somebody stays inside", obj->ops->name, obj->id);
+		TRACE(t->env, wait_inside, "%s %u: somebody stays inside", obj->ops->name, obj->id);
 	return rc ? -EBUSY : 0;
 }
 

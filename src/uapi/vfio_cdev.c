@@ -152,7 +152,7 @@ static long bind_iommufd(struct vfio_file *v, struct caller *c, u64 arg)
 		return rc;
 	if (!claim(v->dev)) {
 		ctx_put(ctx);
-		return REJECT(v->dev->env, -EINVAL, vfio_bind, "open elsewhere");
+		return REJECT(v->dev->env, -EINVAL, bind_iommufd, "open elsewhere");
 	}
 	rc = dev_bind(ctx, &v->dev->idev, &v->bound);
 	if (rc) {
@@ -166,7 +166,7 @@ static long bind_iommufd(struct vfio_file *v, struct caller *c, u64 arg)
 		unbind(v);
 		return -EFAULT;
 	}
-	TRACE(v->dev->env, vfio_bind, "%s devid %u", v->dev->idev.name, v->bound->obj.id);
+	TRACE(v->dev->env, bind_iommufd, "%s devid %u", v->dev->idev.name, v->bound->obj.id);
 	atomic_store(&v->granted, true);
 	return 0;
 }
