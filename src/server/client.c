@@ -61,7 +61,7 @@ void client_put(struct client *c)
 }
 
 /* The list's reference goes. */
-static void client_drop(struct client *c) MUST_HOLD(c->server->lock)
+static void client_drop(struct server *s, struct client *c) MUST_HOLD(s->lock)
 {
 	list_del(&c->node);
 	client_put(c);
@@ -72,7 +72,7 @@ static void client_unlink(struct client *c)
 	struct server *s = c->server;
 
 	rwlock_write(&s->lock);
-	client_drop(c);
+	client_drop(s, c);
 	rwlock_write_drop(&s->lock);
 }
 
@@ -89,7 +89,7 @@ void clients_forget_unclaimed(struct server *s)
 		for (u32 i = 0; i < c->nr_slots; i++)
 			holds |= !!c->slots[i].token;
 		if (!c->pid && !c->nr_sessions && !holds)
-			client_drop(c);
+			client_drop(s, c);
 	}
 	rwlock_write_drop(&s->lock);
 }
@@ -254,9 +254,8 @@ static int unknown_children(struct server *s, pid_t pid) MUST_HOLD_READ(s->lock)
 /* A fork of @parent begins (a program forks once at a time): when no child of it lives that is not
  * known, those it announced before have died without a word. Return: -EUSERS when it has announced
  * too many that may still come: the child asks for each descriptor by itself then. */
-static int forks_bound(struct client *parent) MUST_HOLD(parent->server->lock)
+static int forks_bound(struct server *s, struct client *parent) MUST_HOLD(s->lock)
 {
-	struct server *s = parent->server;
 	struct list *n, *next;
 	unsigned nr = 0;
 
@@ -270,7 +269,7 @@ static int forks_bound(struct client *parent) MUST_HOLD(parent->server->lock)
 		struct client *c = list_entry(n, struct client, node);
 
 		if (is_unclaimed_child(c, parent))
-			client_drop(c);
+			client_drop(s, c);
 	}
 	return 0;
 }
@@ -287,7 +286,7 @@ int client_fork(struct client *parent, u64 cookie)
 	if (!c)
 		return -ENOMEM;
 	rwlock_write(&s->lock);
-	rc = client_find(s, cookie) ? -EEXIST : forks_bound(parent);
+	rc = client_find(s, cookie) ? -EEXIST : forks_bound(s, parent);
 	if (!rc && parent->nr_slots) {
 		c->slots = env_calloc(env_of(s), parent->nr_slots, sizeof(*c->slots));
 		rc = c->slots ? 0 : -ENOMEM;

@@ -138,11 +138,14 @@ static void checked_copy(struct stress *s, u8 fill)
 {
 	u64 before = atomic_load(&s->attachment);
 	int as = atomic_load(&s->attached);
+	bool arrived;
 
 	memset(s->src, fill, LEN);
-	if (!copy_to(s, STABLE) || before & 1 || atomic_load(&s->attachment) != before || as < 0)
+	if (!copy_to(s, STABLE) || before & 1 || as < 0)
 		return;
-	if (EXPECT(s, is_all(s->stable[as], fill)))
+	arrived = is_all(s->stable[as], fill);
+	/* The memory is another thread's again as soon as that one changes the attachment. */
+	if (atomic_load(&s->attachment) == before && EXPECT(s, arrived))
 		atomic_fetch_add(&s->nr_arrived, 1);
 }
 
