@@ -92,6 +92,8 @@ static void test_fork(void **state)
 {
 	int fd = dev_iommu(0);
 	int id = ioas_alloc(fd);
+	int idle[2];
+	char byte;
 	pid_t pid = fork();
 
 	if (!pid) {
@@ -102,11 +104,17 @@ static void test_fork(void **state)
 	}
 	assert_int_equal(reap(pid), 0);
 	assert_int_equal(ioas_alloc(fd), id + 2);
+	assert_int_equal(pipe(idle), 0);
 	pid = fork();
 	if (!pid) {
 		ioas_alloc(fd);
+		(void)!write(idle[1], "", 1);
 		pause();
 	}
+	/* A call in flight when its process is killed holds the context until the daemon has seen it. */
+	assert_int_equal(read(idle[0], &byte, 1), 1);
+	close(idle[0]);
+	close(idle[1]);
 	close(fd);
 	assert_int_equal(open_contexts(), 1); /* the child's */
 	kill(pid, SIGKILL);
