@@ -91,13 +91,39 @@ EXPORT ssize_t __pread_chk(int fd, void *buf, size_t len, off_t pos, size_t room
 }
 EXPORT_ALIAS(__pread64_chk, __pread_chk);
 
-/* Piece by piece, as files without an own readv are read in Linux. */
-static ssize_t transfer_v(u32 op, u32 handle, const struct iovec *v, int nr)
-{
-	ssize_t done = 0, n;
+#define MAX_PIECES 1024 /* UIO_MAXIOV */
 
+/* Check the whole list before the first piece, as Linux does. Return: the bytes in all; -errno. */
+static ssize_t check_pieces(const struct iovec *v, int nr)
+{
+	size_t sum = 0;
+	struct iovec one;
+
+	if (nr < 0 || nr > MAX_PIECES)
+		return -EINVAL;
 	for (int i = 0; i < nr; i++) {
-		n = transfer(op, handle, v[i].iov_base, v[i].iov_len, STREAM);
+		if (shim_copy(&one, &v[i], sizeof(one)))
+			return -EFAULT;
+		if ((ssize_t)one.iov_len < 0)
+			return -EINVAL;
+		sum = min(sum + one.iov_len, (size_t)0x7ffff000);
+	}
+	return (ssize_t)sum;
+}
+
+/* Piece by piece, as files without an own readv are read in Linux. */
+static ssize_t transfer_v(u32 op, u32 handle, const struct iovec *v, int nr, u64 pos)
+{
+	ssize_t done = 0, n = check_pieces(v, nr);
+
+	if (n <= 0)
+		return n ? shim_return(n) : transfer(op, handle, NULL, 0, pos);
+	for (int i = 0; i < nr; i++) {
+		u64 at = pos == STREAM ? STREAM : pos + (u64)done;
+
+		if (!v[i].iov_len)
+			continue;
+		n = transfer(op, handle, v[i].iov_base, v[i].iov_len, at);
 		if (n < 0)
 			return done ? done : n;
 		done += n;
@@ -111,12 +137,62 @@ EXPORT ssize_t readv(int fd, const struct iovec *v, int nr)
 {
 	u32 handle = fd_handle(fd);
 
-	return handle ? transfer_v(CHAN_PREAD, handle, v, nr) : REAL.readv(fd, v, nr);
+	return handle ? transfer_v(CHAN_PREAD, handle, v, nr, STREAM) : REAL.readv(fd, v, nr);
 }
 
 EXPORT ssize_t writev(int fd, const struct iovec *v, int nr)
 {
 	u32 handle = fd_handle(fd);
 
-	return handle ? transfer_v(CHAN_PWRITE, handle, v, nr) : REAL.writev(fd, v, nr);
+	return handle ? transfer_v(CHAN_PWRITE, handle, v, nr, STREAM) : REAL.writev(fd, v, nr);
 }
+
+static ssize_t transfer_at(u32 op, u32 handle, const struct iovec *v, int nr, off_t pos)
+{
+	return pos < 0 ? shim_return(-EINVAL) : transfer_v(op, handle, v, nr, (u64)pos);
+}
+
+EXPORT ssize_t preadv(int fd, const struct iovec *v, int nr, off_t pos)
+{
+	u32 handle = fd_handle(fd);
+
+	return handle ? transfer_at(CHAN_PREAD, handle, v, nr, pos) : REAL.preadv(fd, v, nr, pos);
+}
+EXPORT_ALIAS(preadv64, preadv);
+
+EXPORT ssize_t pwritev(int fd, const struct iovec *v, int nr, off_t pos)
+{
+	u32 handle = fd_handle(fd);
+
+	return handle ? transfer_at(CHAN_PWRITE, handle, v, nr, pos) : REAL.pwritev(fd, v, nr, pos);
+}
+EXPORT_ALIAS(pwritev64, pwritev);
+
+/* A position of -1 is the file's own; of the flags such files know the one that changes nothing. */
+static ssize_t transfer_v2(u32 op, u32 handle, const struct iovec *v, int nr, off_t pos, int flags)
+{
+	if (flags & ~RWF_HIPRI)
+		return shim_return(-EOPNOTSUPP);
+	return pos == -1 ? transfer_v(op, handle, v, nr, STREAM)
+			 : transfer_at(op, handle, v, nr, pos);
+}
+
+EXPORT ssize_t preadv2(int fd, const struct iovec *v, int nr, off_t pos, int flags)
+{
+	u32 handle = fd_handle(fd);
+
+	if (!handle)
+		return REAL.preadv2(fd, v, nr, pos, flags);
+	return transfer_v2(CHAN_PREAD, handle, v, nr, pos, flags);
+}
+EXPORT_ALIAS(preadv64v2, preadv2);
+
+EXPORT ssize_t pwritev2(int fd, const struct iovec *v, int nr, off_t pos, int flags)
+{
+	u32 handle = fd_handle(fd);
+
+	if (!handle)
+		return REAL.pwritev2(fd, v, nr, pos, flags);
+	return transfer_v2(CHAN_PWRITE, handle, v, nr, pos, flags);
+}
+EXPORT_ALIAS(pwritev64v2, pwritev2);

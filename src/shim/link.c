@@ -233,7 +233,7 @@ static bool hung_up(int sock)
 {
 	struct pollfd p = {.fd = sock};
 
-	return poll(&p, 1, 0) == 1 && (p.revents & (POLLHUP | POLLERR | POLLNVAL));
+	return REAL.poll(&p, 1, 0) == 1 && (p.revents & (POLLHUP | POLLERR | POLLNVAL));
 }
 
 /* Wait for the daemon. Return: CHAN_REPLY, CHAN_SUB, or CHAN_DEAD. */

@@ -40,6 +40,23 @@ static void test_lowest_number(void **state)
 	close(b);
 }
 
+/* What open() was asked for belongs to the open file: every descriptor of it says so. */
+static void test_open_flags(void **state)
+{
+	static const int modes[] = {O_RDONLY, O_WRONLY, O_RDWR};
+
+	for (int i = 0; i < 3; i++) {
+		int fd = open("/dev/iommu", modes[i] | O_NONBLOCK), copy = dup(fd);
+
+		assert_int_equal(fcntl(copy, F_GETFL) & (O_ACCMODE | O_NONBLOCK),
+				 modes[i] | O_NONBLOCK);
+		assert_int_equal(fcntl(fd, F_SETFL, 0), 0);
+		assert_int_equal(fcntl(copy, F_GETFL) & (O_ACCMODE | O_NONBLOCK), modes[i]);
+		close(fd);
+		close(copy);
+	}
+}
+
 static void test_dup(void **state)
 {
 	int fd = dev_iommu(0), d[4];
@@ -288,19 +305,13 @@ static int use(char **argv)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_open_close),
-		cmocka_unit_test(test_lowest_number),
-		cmocka_unit_test(test_dup),
-		cmocka_unit_test(test_dup_over),
-		cmocka_unit_test(test_foreign_number),
-		cmocka_unit_test(test_fork),
-		cmocka_unit_test(test_raw_fork),
-		cmocka_unit_test(test_vfork),
-		cmocka_unit_test(test_exec),
-		cmocka_unit_test(test_scm_rights),
-		cmocka_unit_test(test_close_range),
-		cmocka_unit_test(test_stdio),
-		cmocka_unit_test(test_fstat),
+		cmocka_unit_test(test_open_close), cmocka_unit_test(test_lowest_number),
+		cmocka_unit_test(test_open_flags), cmocka_unit_test(test_dup),
+		cmocka_unit_test(test_dup_over),   cmocka_unit_test(test_foreign_number),
+		cmocka_unit_test(test_fork),	   cmocka_unit_test(test_raw_fork),
+		cmocka_unit_test(test_vfork),	   cmocka_unit_test(test_exec),
+		cmocka_unit_test(test_scm_rights), cmocka_unit_test(test_close_range),
+		cmocka_unit_test(test_stdio),	   cmocka_unit_test(test_fstat),
 	};
 
 	self = argv[0];

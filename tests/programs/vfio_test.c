@@ -4,13 +4,16 @@
  * of store, signals of its own, interrupts in epoll, and the end of its process at a bad moment.
  */
 #include <linux/vfio.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/select.h>
 #include <sys/time.h>
+#include <sys/uio.h>
 
 #include "prog.h"
 
@@ -49,6 +52,14 @@ static void down(struct vfio *v)
 	munmap((void *)v->regs, 0x4000);
 	close(v->fd);
 	close(v->iommufd);
+}
+
+static u32 device_says(struct vfio *v, u32 reg)
+{
+	u32 value = 0;
+
+	assert_int_equal(pread(v->fd, &value, 4, reg), 4);
+	return value;
 }
 
 /* A register as its owner stores it shows the value at once, whatever the width. */
@@ -199,6 +210,96 @@ static void interrupts_in_epoll(void **state)
 	down(&v);
 }
 
+/* Always ready, as files without a poll operation are; the others in a set are still seen. */
+static void poll_and_select(void **state)
+{
+	struct pollfd p[3];
+	struct timeval limit = {60, 0};
+	fd_set in, out, ex;
+	int pipes[2];
+	struct vfio v;
+
+	up(&v);
+	assert_int_equal(pipe(pipes), 0);
+	p[0] = (struct pollfd){.fd = v.fd, .events = POLLIN | POLLOUT | POLLPRI | POLLRDNORM};
+	p[1] = (struct pollfd){.fd = pipes[0], .events = POLLIN, .revents = 77};
+	p[2] = (struct pollfd){.fd = v.iommufd, .events = 0, .revents = 77};
+	assert_int_equal(poll(p, 3, -1), 1);
+	assert_int_equal(p[0].revents, POLLIN | POLLOUT | POLLRDNORM);
+	assert_int_equal(p[1].revents, 0);
+	assert_int_equal(p[2].revents, 0);
+	assert_int_equal(p[0].fd, v.fd);
+	assert_int_equal(poll(p + 1, 2, 0), 0);
+	assert_int_equal(write(pipes[1], "x", 1), 1);
+	assert_int_equal(poll(p + 1, 2, -1), 1);
+	assert_int_equal(ppoll(p, 3, NULL, NULL), 2);
+	assert_int_equal(p[1].revents, POLLIN);
+	FD_ZERO(&in);
+	FD_ZERO(&out);
+	FD_ZERO(&ex);
+	FD_SET(v.fd, &in);
+	FD_SET(pipes[0], &in);
+	FD_SET(v.iommufd, &out);
+	FD_SET(v.fd, &ex);
+	assert_int_equal(select(1000, &in, &out, &ex, &limit), 3);
+	assert_true(FD_ISSET(v.fd, &in) && FD_ISSET(pipes[0], &in) && FD_ISSET(v.iommufd, &out));
+	assert_false(FD_ISSET(v.fd, &ex));
+	FD_SET(v.fd, &ex);
+	FD_CLR(pipes[0], &in);
+	assert_int_equal(pselect(1000, &in, NULL, &ex, NULL, NULL), 1);
+	assert_false(FD_ISSET(v.fd, &ex));
+	close(pipes[0]);
+	close(pipes[1]);
+	down(&v);
+}
+
+static void no_epoll(void **state)
+{
+	struct epoll_event ev = {.events = EPOLLIN};
+	int ep = epoll_create1(EPOLL_CLOEXEC);
+	struct vfio v;
+
+	up(&v);
+	assert_int_equal(epoll_ctl(ep, EPOLL_CTL_ADD, v.fd, &ev), -1);
+	assert_int_equal(errno, EPERM);
+	assert_int_equal(epoll_ctl(ep, EPOLL_CTL_ADD, v.iommufd, &ev), -1);
+	assert_int_equal(errno, EPERM);
+	assert_int_equal(epoll_ctl(-1, EPOLL_CTL_ADD, v.fd, &ev), -1);
+	assert_int_equal(errno, EBADF);
+	close(ep);
+	down(&v);
+}
+
+/* A list of pieces is read and written like one piece after the other. */
+static void vectors(void **state)
+{
+	static struct iovec many[1025];
+	u16 id[2] = {0};
+	u32 word = 0x12345000, zero = 0;
+	struct iovec ids[2] = {{&id[0], 2}, {&id[1], 2}}, words[2] = {{&word, 4}, {&zero, 4}};
+	off_t config = 7ll << 40;
+	struct vfio v;
+
+	up(&v);
+	assert_int_equal(preadv(v.fd, ids, 2, config), 4);
+	assert_int_equal(id[0], 0x8086);
+	assert_int_not_equal(id[1], 0);
+	id[0] = id[1] = 0;
+	assert_int_equal(preadv2(v.fd, ids, 2, config, 0), 4);
+	assert_int_equal(id[0], 0x8086);
+	assert_int_equal(preadv2(v.fd, ids, 2, config, 2 /* RWF_DSYNC */), -1);
+	assert_int_equal(errno, EOPNOTSUPP);
+	assert_int_equal(pwritev(v.fd, words, 2, CHANCMP), 8);
+	assert_int_equal(device_says(&v, CHANCMP), 0x12345000);
+	assert_int_equal(preadv(v.fd, ids, 2, -5), -1);
+	assert_int_equal(errno, EINVAL);
+	assert_int_equal(preadv(v.fd, many, 1025, config), -1);
+	assert_int_equal(errno, EINVAL);
+	assert_int_equal(preadv(v.iommufd, ids, 2, 0), -1);
+	assert_int_equal(errno, EINVAL);
+	down(&v);
+}
+
 /* Have the device copy from and to this process's memory without an end. */
 static void start_endless_dma(struct vfio *v, int sharing)
 {
@@ -290,14 +391,6 @@ static void file_access(void **state)
 	assert_int_equal(pread(v.fd, &id, 2, (off_t)config + 4096), -1);
 	assert_int_equal(errno, EFAULT);
 	down(&v);
-}
-
-static u32 device_says(struct vfio *v, u32 reg)
-{
-	u32 value = 0;
-
-	assert_int_equal(pread(v->fd, &value, 4, reg), 4);
-	return value;
 }
 
 /* A store that the program has no right to is its fault, and nothing the device sees. */
@@ -501,6 +594,9 @@ int main(void)
 		cmocka_unit_test(interrupts_in_epoll),
 		cmocka_unit_test(killed_owner),
 		cmocka_unit_test(file_access),
+		cmocka_unit_test(poll_and_select),
+		cmocka_unit_test(no_epoll),
+		cmocka_unit_test(vectors),
 		cmocka_unit_test(protection),
 		cmocka_unit_test(read_only_file),
 		cmocka_unit_test(moved),
