@@ -46,7 +46,8 @@ struct server {
 
 	struct lock count_lock; /* RANK_POOL */
 	pthread_cond_t idle;
-	u32 nr_workers; /* GUARDED_BY(count_lock) */
+	u32 nr_workers;	      /* GUARDED_BY(count_lock): threads of ours */
+	struct list releases; /* GUARDED_BY(count_lock): tokens of devices that are being closed */
 	_Atomic u64 next_key;
 };
 
@@ -104,13 +105,16 @@ void clients_forget(struct server *s, struct token *t) MUST_HOLD(s->lock);
 
 /* --- token.c -------------------------------------------------------------------------------- */
 struct token {
+	struct server *server;
 	struct file *file;
 	u64 ino;	      /* of the programs' end */
 	int fd;		      /* our end */
 	pid_t pid;	      /* who opened it */
 	_Atomic bool closing; /* a close of it was announced: what it still holds is no leak */
 	struct chan_node node;
-	struct list bucket;
+	struct list bucket; /* server.tokens, then server.releases */
+	u64 closed_ms;	    /* GUARDED_BY(server.count_lock): when its release began */
+	bool queued;	    /* GUARDED_BY(server.drain_lock): it still needs a thread */
 };
 
 /* A token for @file (consumes a reference on success). @out_fd: the end to give away. */
@@ -118,7 +122,10 @@ int token_new(struct client *c, struct file *file, const struct chan_node *node,
 	      u32 *out_handle) MUST_CHECK;
 /* The token whose programs' end @fd is a duplicate of; NULL: not ours. */
 struct token *token_find(struct server *s, int fd) MUST_HOLD_READ(s->lock);
-/* Serve pending hang-ups; returns when those found by others are served too. */
+/* Serve pending hang-ups; waits for no program. */
+void tokens_serve(struct server *s);
+/* Serve pending hang-ups; returns when those found by others are served too, but for devices whose
+ * DMA waits for the memory of their program. */
 void tokens_drain(struct server *s);
 /* The program says that it closes descriptors of @handle (0: of anything) by itself: what a file
  * still owns then is no leak. Then that it did: drain, and take the mark from what is still open.
@@ -195,6 +202,7 @@ void tree_remove(struct server *s); /* and the socket, and the directory */
 int server_init(struct server *s, struct ioasis *ioasis, const char *dir, int keep_fd) MUST_CHECK;
 int server_run(struct server *s);
 void server_fini(struct server *s);
+u64 now_ms(void);
 int watch_add(struct server *s, struct watch *src, u32 events) MUST_CHECK;
 void watch_del(struct server *s, struct watch *src);
 

@@ -86,7 +86,7 @@ static void listen_ready(struct server *s, struct watch *src, u32 events)
 
 static void tokens_ready(struct server *s, struct watch *src, u32 events)
 {
-	tokens_drain(s);
+	tokens_serve(s);
 }
 
 static void keep_ready_event(struct server *s, struct watch *src, u32 events)
@@ -198,6 +198,7 @@ int server_init(struct server *s, struct ioasis *ioasis, const char *dir, int ke
 	pthread_cond_init(&s->idle, NULL);
 	list_init(&s->clients);
 	list_init(&s->watches);
+	list_init(&s->releases);
 	for (unsigned i = 0; i < TOKEN_BUCKETS; i++)
 		list_init(&s->tokens[i]);
 	s->left = json_array();
@@ -217,7 +218,7 @@ int server_init(struct server *s, struct ioasis *ioasis, const char *dir, int ke
  */
 #define SWEEP_MS 25
 
-static u64 now_ms(void)
+u64 now_ms(void)
 {
 	struct timespec t;
 
@@ -274,6 +275,7 @@ void server_fini(struct server *s)
 	}
 	wait_for_workers(s);
 	tokens_free(s);
+	wait_for_workers(s); /* the last devices' */
 	clients_free(s);
 	json_decref(s->left);
 	tree_remove(s);

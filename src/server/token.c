@@ -10,6 +10,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* How long the release of a device holds up those who look for it. */
+#define RELEASE_PATIENCE_MS 2000
+
 static struct list *bucket_of(struct server *s, u64 ino)
 {
 	return &s->tokens[ino % TOKEN_BUCKETS];
@@ -76,7 +79,7 @@ int token_new(struct client *c, struct file *file, const struct chan_node *node,
 		env_free(env, t);
 		return rc;
 	}
-	*t = (struct token){.file = file, .fd = sv[0], .pid = c->pid, .node = *node};
+	*t = (struct token){.server = c->server, .file = file, .fd = sv[0], .pid = c->pid, .node = *node};
 	list_init(&t->bucket);
 	rc = fstat(sv[1], &st) ? -errno : 0;
 	t->ino = st.st_ino;
@@ -108,19 +111,121 @@ static json_t *token_describe(struct token *t, bool whole)
 	return out;
 }
 
-/* The last close: @t is on no list any more. */
-static void token_release(struct server *s, struct token *t) MUST_HOLD(s->drain_lock)
+static void token_put_file(struct server *s, struct token *t)
 {
 	bool is_device = t->file->ops == &vfio_cdev_file_ops;
+
+	close(t->fd);
+	file_put(t->file);
+	if (is_device)
+		keep_events(s);
+}
+
+static void *release_thread(void *arg)
+{
+	struct token *t = arg;
+	struct server *s = t->server;
+
+	token_put_file(s, t);
+	lock_take(&s->count_lock);
+	list_del(&t->bucket);
+	lock_drop(&s->count_lock);
+	env_free(&s->ioasis->env, t);
+	lock_take(&s->count_lock);
+	s->nr_workers--;
+	pthread_cond_broadcast(&s->idle);
+	lock_drop(&s->count_lock);
+	return NULL;
+}
+
+/* Without a thread it stays queued for the next drain. Return: whether it has one. */
+static bool release_start(struct server *s, struct token *t) MUST_HOLD(s->drain_lock)
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+	int rc;
+
+	lock_take(&s->count_lock);
+	s->nr_workers++;
+	lock_drop(&s->count_lock);
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	rc = pthread_create(&thread, &attr, release_thread, t);
+	pthread_attr_destroy(&attr);
+	if (rc) {
+		t->queued = true;
+		lock_take(&s->count_lock);
+		s->nr_workers--;
+		lock_drop(&s->count_lock);
+	}
+	return !rc;
+}
+
+/* One that found no thread; NULL: there is none. */
+static struct token *queued_release(struct server *s) MUST_HOLD(s->drain_lock)
+{
+	struct token *found = NULL;
+	struct list *n;
+
+	lock_take(&s->count_lock);
+	list_for_each (n, &s->releases)
+		if (list_entry(n, struct token, bucket)->queued)
+			found = list_entry(n, struct token, bucket);
+	lock_drop(&s->count_lock);
+	return found;
+}
+
+static void release_queued(struct server *s) MUST_HOLD(s->drain_lock)
+{
+	struct token *t;
+
+	while ((t = queued_release(s))) {
+		t->queued = false;
+		if (!release_start(s, t))
+			return;
+	}
+}
+
+/*
+ * The last close: @t is on no list any more. A device waits for its DMA, which waits for the
+ * program's memory: for ever, if the program wants that. Nobody else may: a thread of its own does.
+ */
+static void token_release(struct server *s, struct token *t) MUST_HOLD(s->drain_lock)
+{
 	json_t *left = t->closing ? NULL : token_describe(t, true);
 
 	if (left)
 		json_array_append_new(s->left, left);
-	close(t->fd);
-	file_put(t->file);
-	env_free(&s->ioasis->env, t);
-	if (is_device)
-		keep_events(s);
+	if (t->file->ops != &vfio_cdev_file_ops) {
+		token_put_file(s, t);
+		env_free(&s->ioasis->env, t);
+		return;
+	}
+	t->closed_ms = now_ms();
+	lock_take(&s->count_lock);
+	list_push_back(&s->releases, &t->bucket);
+	lock_drop(&s->count_lock);
+	release_start(s, t);
+}
+
+/* Those that began a while ago wait for their program. */
+static bool releases_are_young(struct server *s) MUST_HOLD(s->count_lock)
+{
+	u64 now = now_ms();
+	struct list *n;
+
+	list_for_each (n, &s->releases)
+		if (now - list_entry(n, struct token, bucket)->closed_ms < RELEASE_PATIENCE_MS)
+			return true;
+	return false;
+}
+
+static void releases_wait(struct server *s)
+{
+	lock_take(&s->count_lock);
+	while (releases_are_young(s))
+		lock_wait(&s->count_lock, &s->idle, RELEASE_PATIENCE_MS / 10);
+	lock_drop(&s->count_lock);
 }
 
 static void serve_hangups(struct server *s) MUST_HOLD(s->drain_lock)
@@ -151,11 +256,17 @@ static void serve_hangups(struct server *s) MUST_HOLD(s->drain_lock)
 		clients_forget_unclaimed(s);
 }
 
-void tokens_drain(struct server *s)
+void tokens_serve(struct server *s)
 {
 	lock_take(&s->drain_lock);
 	serve_hangups(s);
 	lock_drop(&s->drain_lock);
+}
+
+void tokens_drain(struct server *s)
+{
+	tokens_serve(s);
+	releases_wait(s);
 }
 
 void tokens_closing(struct client *c, u32 handle, bool closing)
@@ -182,6 +293,7 @@ void tokens_drain_closed(struct client *c, u32 handle)
 	serve_hangups(s);
 	tokens_closing(c, handle, false); /* other descriptors of it are still open */
 	lock_drop(&s->drain_lock);
+	releases_wait(s);
 }
 
 static json_t *tokens_list(struct server *s, bool whole)
@@ -230,10 +342,11 @@ json_t *tokens_left(struct server *s)
 
 void tokens_free(struct server *s)
 {
+	struct token *t;
+
 	for (unsigned b = 0; b < TOKEN_BUCKETS; b++) {
 		while (!list_empty(&s->tokens[b])) {
-			struct token *t = list_entry(s->tokens[b].next, struct token, bucket);
-
+			t = list_entry(s->tokens[b].next, struct token, bucket);
 			list_del(&t->bucket);
 			t->closing = true;
 			lock_take(&s->drain_lock);
@@ -241,4 +354,14 @@ void tokens_free(struct server *s)
 			lock_drop(&s->drain_lock);
 		}
 	}
+	lock_take(&s->drain_lock);
+	release_queued(s);
+	while ((t = queued_release(s))) { /* no thread even now: nobody else is left to wait */
+		lock_take(&s->count_lock);
+		list_del(&t->bucket);
+		lock_drop(&s->count_lock);
+		token_put_file(s, t);
+		env_free(&s->ioasis->env, t);
+	}
+	lock_drop(&s->drain_lock);
 }
