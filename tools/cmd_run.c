@@ -15,11 +15,13 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "keeper.h"
 #include "report.h"
 
+#define START_PATIENCE_MS  60000
 #define DAEMON_PATIENCE_MS 10000
 
 struct run {
@@ -184,9 +186,57 @@ static void exec_daemon(struct run *r, int keep)
 	_exit(127);
 }
 
+static u64 now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (u64)t.tv_sec * 1000 + (u64)t.tv_nsec / 1000000;
+}
+
+/* A signal that asks us to end. */
+static bool told_to_end(struct run *r)
+{
+	struct signalfd_siginfo info;
+	bool told = false;
+
+	while (read(r->signal_fd, &info, sizeof(info)) == sizeof(info))
+		told |= info.ssi_signo != SIGCHLD;
+	return told;
+}
+
+/*
+ * Take what the daemon sends until @done, its end, a signal to us, or @deadline.
+ * Return: 0; -ESRCH it ended; -EINTR a signal; -ETIMEDOUT.
+ */
+static int hear_daemon(struct run *r, const bool *done, u64 deadline)
+{
+	while (!*done) {
+		struct pollfd p[3] = {{.fd = r->signal_fd, .events = POLLIN},
+				      {.fd = r->daemon_fd, .events = POLLIN},
+				      {.fd = r->keeper.sock, .events = POLLIN}};
+		u64 now = now_ms();
+		int n = poll(p, 3, now < deadline ? (int)(deadline - now) : 0);
+
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		if (n == 0)
+			return -ETIMEDOUT;
+		while (p[2].revents && !keeper_receive(&r->keeper) && !*done)
+			;
+		if (*done)
+			break;
+		if (p[1].revents)
+			return -ESRCH;
+		if (p[0].revents && told_to_end(r))
+			return -EINTR;
+	}
+	return 0;
+}
+
 static int start_daemon(struct run *r)
 {
-	int sv[2];
+	int sv[2], rc;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv))
 		return EXIT_NO_DAEMON;
@@ -198,12 +248,17 @@ static int start_daemon(struct run *r)
 	if (r->daemon < 0)
 		return EXIT_NO_DAEMON;
 	r->daemon_fd = (int)syscall(SYS_pidfd_open, r->daemon, 0);
-	while (!r->keeper.ready && !keeper_receive(&r->keeper, true))
-		;
-	if (r->keeper.ready && !r->keeper.ready_rc)
+	rc = hear_daemon(r, &r->keeper.ready, now_ms() + START_PATIENCE_MS);
+	if (!rc && !r->keeper.ready_rc)
 		return 0;
+	if (rc)
+		kill(r->daemon, SIGKILL);
+	if (rc == -EINTR)
+		return EXIT_NO_DAEMON;
 	complain("machine '%s': %s", r->machine,
-		 r->keeper.ready ? r->keeper.ready_text : "the daemon ended before it was ready");
+		 !rc		    ? r->keeper.ready_text
+		 : rc == -ETIMEDOUT ? "the daemon does not answer"
+				    : "the daemon ended before it was ready");
 	return EXIT_NO_DAEMON;
 }
 
@@ -280,7 +335,7 @@ static int watch_program(struct run *r)
 
 		if (poll(p, 3, -1) < 0 && errno != EINTR)
 			return -1;
-		while (p[2].revents && !keeper_receive(&r->keeper, false))
+		while (p[2].revents && !keeper_receive(&r->keeper))
 			;
 		if (p[1].revents)
 			daemon_is_gone(r);
@@ -289,24 +344,25 @@ static int watch_program(struct run *r)
 	}
 }
 
-/* Ask the daemon to finish, take its report. */
+/* Ask the daemon to finish, take its report, and whatever it still has to say while it ends. */
 static void end_daemon(struct run *r)
 {
 	struct keep_msg end = {.kind = KEEP_END};
-	struct pollfd p = {.fd = r->daemon_fd, .events = POLLIN};
+	const u64 deadline = now_ms() + DAEMON_PATIENCE_MS;
+	const bool never = false;
+	int rc = 0;
 
 	if (r->daemon_fd < 0)
 		return;
-	if (r->keeper.sock >= 0 &&
-	    send(r->keeper.sock, &end, KEEP_HEAD_LEN, MSG_NOSIGNAL) == KEEP_HEAD_LEN)
-		while (!r->keeper.report_done && !keeper_receive(&r->keeper, true))
-			;
-	/* It may still have something to say to the keeper: keep reading while it ends. */
-	while (!keeper_receive(&r->keeper, true))
-		;
-	if (poll(&p, 1, DAEMON_PATIENCE_MS) != 1) {
+	if (r->keeper.sock >= 0 && send(r->keeper.sock, &end, KEEP_HEAD_LEN,
+					MSG_NOSIGNAL | MSG_DONTWAIT) == KEEP_HEAD_LEN)
+		rc = hear_daemon(r, &r->keeper.report_done, deadline);
+	if (!rc)
+		rc = hear_daemon(r, &never, deadline);
+	if (rc != -ESRCH) {
 		complain("the daemon does not end: killed");
 		kill(r->daemon, SIGKILL);
+		keeper_daemon_died(&r->keeper); /* the program's children may be there yet */
 	}
 	waitpid(r->daemon, NULL, 0);
 	close(r->daemon_fd);

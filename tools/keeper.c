@@ -81,7 +81,7 @@ static void take(struct keeper *k, const struct keep_msg *msg, int fd)
 		close(fd);
 }
 
-int keeper_receive(struct keeper *k, bool wait)
+int keeper_receive(struct keeper *k)
 {
 	struct keep_msg in;
 	union {
@@ -100,7 +100,7 @@ int keeper_receive(struct keeper *k, bool wait)
 	if (k->sock < 0)
 		return -ENODEV;
 	do
-		n = recvmsg(k->sock, &msg, MSG_CMSG_CLOEXEC | (wait ? 0 : MSG_DONTWAIT));
+		n = recvmsg(k->sock, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
 	while (n < 0 && errno == EINTR);
 	if (n < 0 && errno == EAGAIN)
 		return -EAGAIN;
@@ -147,7 +147,7 @@ static void fill_with_ones(int fd)
 void keeper_daemon_died(struct keeper *k)
 {
 	/* What it had sent before it died. */
-	while (!keeper_receive(k, false))
+	while (!keeper_receive(k))
 		;
 	for (size_t i = 0; i < k->nr; i++) {
 		struct kept *e = &k->v[i];

@@ -26,8 +26,8 @@ struct keeper {
 	char ready_text[256];
 };
 
-/* Take one message. Return: 0; -EAGAIN none; -ENODEV the daemon hung up. */
-int keeper_receive(struct keeper *k, bool wait);
+/* Take one message that is there. Return: 0; -EAGAIN none; -ENODEV the daemon hung up. */
+int keeper_receive(struct keeper *k);
 /* The daemon is dead: everything it would have done for its clients. */
 void keeper_daemon_died(struct keeper *k);
 void keeper_free(struct keeper *k);

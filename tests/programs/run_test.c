@@ -123,6 +123,32 @@ static void test_full_machine(void **state)
 	unlink(path);
 }
 
+/* The daemon does not answer when the program has ended: a signal ends the run. */
+static void test_daemon_stopped(void **state)
+{
+	char *argv[] = {(char *)ioasis, (char *)"run",	(char *)"/bin/sh",
+			(char *)"-c",	(char *)"kill -STOP $IOASIS_PID; echo; exit 3", NULL};
+	int null = open("/dev/null", O_RDWR), status = 0, p[2];
+	pid_t pid, got = 0;
+	char byte;
+
+	assert_int_equal(pipe(p), 0);
+	pid = spawn(argv, null, p[1], null);
+	close(null);
+	close(p[1]);
+	assert_int_equal(read(p[0], &byte, 1), 1);
+	close(p[0]);
+	for (int i = 0; i < 200 && !got; i++) { /* the first ones may be for the program */
+		usleep(40000);
+		kill(pid, SIGTERM);
+		got = waitpid(pid, &status, WNOHANG);
+	}
+	if (!got)
+		kill(pid, SIGKILL);
+	assert_int_equal(got, pid);
+	assert_true(WIFEXITED(status));
+}
+
 static void copy_file(const char *from, const char *to, mode_t mode)
 {
 	char buf[65536];
@@ -316,7 +342,8 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_exit_codes),     cmocka_unit_test(test_output_untouched),
 		cmocka_unit_test(test_static_refused),
-		cmocka_unit_test(test_full_machine), cmocka_unit_test(test_setuid_refused),
+		cmocka_unit_test(test_full_machine),
+		cmocka_unit_test(test_daemon_stopped), cmocka_unit_test(test_setuid_refused),
 		cmocka_unit_test(test_leaks),	       cmocka_unit_test(test_report_json),
 		cmocka_unit_test(test_show),	       cmocka_unit_test(test_walk),
 		cmocka_unit_test(test_nothing_left),   cmocka_unit_test(test_run_killed),
