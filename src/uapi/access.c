@@ -147,21 +147,16 @@ int test_create_access(struct req *req)
 	rc = access_file_new(req, flags & MOCK_FLAGS_ACCESS_CREATE_NEEDS_PIN_PAGES, &f);
 	if (rc)
 		return rc;
-	rc = access_attach(f->access, cmd->id);
-	if (rc)
-		goto put_file;
 	rc = req->c->ops->fd_install(req->c, &f->file, true);
 	if (rc < 0) {
-		rc = -ENOMEM;
-		goto put_file;
+		file_put(&f->file);
+		return -ENOMEM;
 	}
+	/* From here on the dispatcher takes the descriptor back if we fail, and the file with it. */
 	req->new_fd = rc;
 	cmd->create_access.out_access_fd = (u32)rc;
-	return req_respond(req, sizeof(*cmd));
-
-put_file:
-	file_put(&f->file);
-	return rc;
+	rc = access_attach(f->access, cmd->id);
+	return rc ? rc : req_respond(req, sizeof(*cmd));
 }
 
 int test_access_replace_ioas(struct req *req)

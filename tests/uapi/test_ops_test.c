@@ -235,6 +235,7 @@ static void access_create(void **state)
 	assert_int_equal(mk_access(b, 999, 0, &fd), -ENOENT);
 	b->f->no_fds = true;
 	assert_int_equal(mk_access(b, ioas, 0, &fd), -ENOMEM);
+	assert_int_equal(mk_access(b, 999, 0, &fd), -ENOMEM); /* before the IOAS is looked at */
 	b->f->no_fds = false;
 	check_reply_fault(b, IOMMU_TEST_CMD, &cmd, sizeof(cmd));
 	assert_int_equal(nr_objs(b), objs);
