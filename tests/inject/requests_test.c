@@ -4,40 +4,11 @@
  * request that failed has changed nothing: allocations, objects, charges and descriptors are what they
  * were, and the same request then works.
  */
-#include "fake_caller.h"
+#include "sweep.h"
+#include "uapi/iommufd.h"
 
-#include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-#define APERTURE 0x1000000ull
-#define FIXED IOMMU_IOAS_MAP_FIXED_IOVA
-
-/* What requests work on, made once per case. */
-struct scene {
-	struct bench *b;
-	u32 ioas, other;      /* with a device each / */
-	u32 stdev, hwpt, idev; /* the first's, able to do PASIDs */
-	u32 dirty_hwpt, pasid_hwpt;
-	u32 access;	      /* its descriptor: pins pages of .ioas */
-	u32 item;
-	int memfd, dmabuf;
-	void *room;	      /* in the arena */
-	u32 made;	      /* by the request: an id or descriptor to undo */
-	u64 iova;
-};
-
-struct request {
-	const char *name;
-	void (*prepare)(struct scene *s); /* may be NULL; once */
-	long (*go)(struct scene *s);
-	void (*undo)(struct scene *s); /* what go() did; may be NULL */
-};
-
-static void ok(long rc)
-{
-	assert_int_equal(rc, 0);
-}
 
 static u32 alloc_hwpt(struct scene *s, u32 flags, long *out_rc)
 {
@@ -563,10 +534,37 @@ static long go_open(struct scene *s)
 	return rc;
 }
 
+static long go_limit(struct scene *s)
+{
+	struct iommu_test_cmd cmd = {.op = IOMMU_TEST_OP_SET_TEMP_MEMORY_LIMIT,
+				     .memory_limit.limit = 65536};
+
+	return test_cmd(s->b, &cmd);
+}
+
+static long go_iotlb(struct scene *s)
+{
+	struct iommu_test_cmd cmd = {.op = IOMMU_TEST_OP_MD_CHECK_IOTLB, .id = s->hwpt};
+
+	return test_cmd(s->b, &cmd);
+}
+
+static long go_plain_domain(struct scene *s)
+{
+	struct iommu_test_cmd cmd = {.op = IOMMU_TEST_OP_MOCK_DOMAIN, .id = s->ioas};
+	long rc = test_cmd(s->b, &cmd);
+
+	s->made = cmd.mock_domain.out_stdev_id;
+	return rc;
+}
+
 static const struct request requests[] = {
+	{"SET_TEMP_MEMORY_LIMIT", NULL, go_limit, NULL, .cannot_fail = true},
+	{"MD_CHECK_IOTLB", NULL, go_iotlb, NULL, .want = -ENOENT},
+	{"MOCK_DOMAIN", map_one, go_plain_domain, undo_made},
 	{"open", NULL, go_open, NULL},
 	{"IOAS_ALLOC", NULL, go_ioas_alloc, undo_made},
-	{"DESTROY", prepare_destroy, go_destroy, prepare_destroy},
+	{"DESTROY", prepare_destroy, go_destroy, prepare_destroy, .cannot_fail = true},
 	{"OPTION get", NULL, go_option_get, NULL},
 	{"OPTION set", NULL, go_option_set, undo_option_set},
 	{"IOVA_RANGES", NULL, go_ranges, NULL},
@@ -584,8 +582,8 @@ static const struct request requests[] = {
 	{"SET_DIRTY_TRACKING", map_one, go_track, undo_track},
 	{"DIRTY", prepare_dirty, go_soil, NULL},
 	{"GET_DIRTY_BITMAP", prepare_dirty, go_bitmap, NULL},
-	{"MOCK_DOMAIN", map_one, go_mock_domain, undo_made},
-	{"MOCK_DOMAIN first", prepare_first_device, go_mock_domain, undo_made},
+	{"MOCK_DOMAIN_FLAGS", map_one, go_mock_domain, undo_made},
+	{"MOCK_DOMAIN_FLAGS first", prepare_first_device, go_mock_domain, undo_made},
 	{"MOCK_DOMAIN_REPLACE", prepare_replace, go_replace, undo_replace},
 	{"ADD_RESERVED", prepare_destroy, go_reserve, undo_reserve},
 	{"MD_CHECK_MAP", map_one, go_check_map, NULL},
@@ -593,7 +591,7 @@ static const struct request requests[] = {
 	{"CREATE_ACCESS", NULL, go_access, undo_fd},
 	{"ACCESS_PAGES", map_one, go_pin, undo_pin},
 	{"ACCESS_PAGES lazy", prepare_lazy, go_pin, undo_pin},
-	{"DESTROY_ACCESS_PAGES", prepare_pinned, go_unpin, pin_again},
+	{"DESTROY_ACCESS_PAGES", prepare_pinned, go_unpin, pin_again, .cannot_fail = true},
 	{"ACCESS_RW", map_one, go_rw, NULL},
 	{"ACCESS_RW slow", prepare_lazy, go_rw_slow, NULL},
 	{"ACCESS_REPLACE_IOAS", NULL, go_access_replace, undo_access_replace},
@@ -603,7 +601,7 @@ static const struct request requests[] = {
 	{"PASID_CHECK_HWPT", prepare_pasid_attached, go_pasid_check, NULL},
 	{"DEV_CHECK_CACHE", NULL, go_cache, NULL},
 	{"DMABUF_GET", NULL, go_dmabuf, undo_fd},
-	{"DMABUF_REVOKE", prepare_token, go_revoke, undo_revoke},
+	{"DMABUF_REVOKE", prepare_token, go_revoke, undo_revoke, .cannot_fail = true},
 };
 
 /* Tables of ids grow and stay: grow them before anything is counted. */
@@ -642,110 +640,42 @@ static void scene_start(struct scene *s, struct bench *b)
 	s->dmabuf = (int)s->made;
 }
 
-/* Everything that a leak would move. */
-struct ledger {
-	u64 allocs, pinned, locked, table_pages;
-	u32 objs, fds;
-};
-
-static struct ledger take(struct bench *b)
+/* Nothing that a program can ask for was left out. */
+static void check_all_swept(const struct swept *swept)
 {
-	struct mm *mm = b->f->c.mm;
-	struct ledger l = {
-		.allocs = atomic_load(&b->ioasis->env.nr_allocs),
-		.pinned = atomic_load(&mm->pinned_pages),
-		.locked = atomic_load(&mm->locked_pages),
-		.table_pages = atomic_load(&b->ioasis->mem.tables.nr_used),
-		.objs = nr_objs(b),
-	};
-	int i;
+	const struct cmd_op *not_here = &cmd_ops[_IOC_NR(IOMMU_VFIO_IOAS) - IOMMUFD_CMD_BASE];
+	struct bench b;
+	unsigned i;
 
-	for (i = 0; i < NR_FDS; i++)
-		l.fds += b->f->fds[i] != NULL;
-	return l;
-}
+	for (i = 0; i < nr_cmd_ops; i++)
+		if (cmd_ops[i].num && cmd_ops[i].execute != not_here->execute &&
+		    !swept->ioctls[_IOC_NR(cmd_ops[i].num)])
+			fail_msg("%s is not swept", cmd_ops[i].name);
+	bench_start(&b, "mock");
+	for (i = 0; i < 256; i++) {
+		struct iommu_test_cmd cmd = {.size = sizeof(cmd), .op = i};
 
-static void same(const struct request *r, s64 nth, struct ledger a, struct ledger b)
-{
-	if (!memcmp(&a, &b, sizeof(a)))
-		return;
-	print_error("%s, fault %lld: allocs %llu -> %llu, pinned %llu -> %llu, locked %llu -> %llu, "
-		    "tables %llu -> %llu, objects %u -> %u, descriptors %u -> %u\n",
-		    r->name, (long long)nth, (unsigned long long)a.allocs,
-		    (unsigned long long)b.allocs, (unsigned long long)a.pinned,
-		    (unsigned long long)b.pinned, (unsigned long long)a.locked,
-		    (unsigned long long)b.locked, (unsigned long long)a.table_pages,
-		    (unsigned long long)b.table_pages, a.objs, b.objs, a.fds, b.fds);
-	fail();
-}
-
-#define MAX_FAULTS 2000
-
-static void sweep(const struct request *r, struct scene *s)
-{
-	struct fault *fault = &s->b->ioasis->env.fault;
-	struct ledger before, done;
-	bool again = false;
-	u64 fired;
-	s64 nth;
-	long rc;
-
-	if (r->prepare)
-		r->prepare(s);
-	/* Once without faults: what grows at first use has grown. */
-	ok(r->go(s));
-	if (r->undo)
-		r->undo(s);
-	before = take(s->b);
-	ok(r->go(s));
-	done = take(s->b);
-	if (r->undo)
-		r->undo(s);
-	same(r, 0, before, take(s->b));
-	for (nth = 1;; nth++) {
-		assert_true(nth < MAX_FAULTS);
-		fired = atomic_load(&fault->fired);
-		fault_arm(fault, nth);
-		rc = r->go(s);
-		fault_arm(fault, 0);
-		if (atomic_load(&fault->fired) == fired)
-			break;
-		if (!rc && r->undo)
-			r->undo(s);
-		/*
-		 * Rarely a request gets round the fault: a table that could not be looked up is made
-		 * anew. What that grows at first use may stay; a second time it may not.
-		 */
-		if (!rc && !again) {
-			done.allocs += take(s->b).allocs - before.allocs;
-			before.allocs = take(s->b).allocs;
-			nth--;
-		}
-		again = !rc && !again;
-		same(r, nth, before, take(s->b));
+		if (!swept->test_ops[i] && test_cmd(&b, &cmd) != -EOPNOTSUPP)
+			fail_msg("test operation %u is not swept", i);
 	}
-	ok(rc);
-	same(r, nth, done, take(s->b));
-	if (getenv("INJECT_VERBOSE"))
-		print_message("%s: %lld faults\n", r->name, (long long)nth - 1);
-	if (r->undo)
-		r->undo(s);
-	same(r, nth, before, take(s->b));
+	bench_stop(&b);
 }
 
 static void every_request(void **state)
 {
 	struct bench b;
+	struct swept swept = {{false}};
 	struct scene s;
 	unsigned i;
 
 	for (i = 0; i < ARRAY_SIZE(requests); i++) {
 		bench_start(&b, "mock");
 		scene_start(&s, &b);
-		sweep(&requests[i], &s);
+		sweep(&requests[i], &s, &swept);
 		close(s.memfd);
 		bench_stop(&b);
 	}
+	check_all_swept(&swept);
 }
 
 int main(void)

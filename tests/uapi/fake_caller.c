@@ -173,6 +173,8 @@ long fake_ioctl(struct fake_caller *f, struct file *file, unsigned cmd, const vo
 	long rc;
 
 	memset(f->fetched, 0, sizeof(f->fetched));
+	if (f->spy)
+		f->spy(f->spy_arg, cmd, arg);
 	rc = file->ops->ioctl(file, &f->c, cmd, (u64)arg);
 	fake_commit(&f->c); /* what a front does when the call returns */
 	assert_int_equal(f->nr_twice, 0);

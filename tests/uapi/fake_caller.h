@@ -47,6 +47,8 @@ struct fake_caller {
 	struct file *fds[NR_FDS];
 	bool no_fds; /* fd_install() is -EMFILE */
 	size_t used; /* of the arena: room() */
+	void (*spy)(void *spy_arg, unsigned cmd, const void *arg); /* sees each ioctl; may be NULL */
+	void *spy_arg;
 };
 
 void fake_init(struct fake_caller *f, struct mm *mm);
