@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #define BASE 0x10000000ull
+/* Pages before and behind the end of what one leaf table holds, of every format. */
+#define ACROSS (2 * BASE + (2ull << 20) - 4 * PAGE_SIZE)
 
 struct sweep {
 	struct rig *r;
@@ -82,6 +84,12 @@ static void undo_obj(struct sweep *s)
 static int do_map(struct sweep *s)
 {
 	return rig_map(s->r, s->a, s->r->buf + 3 * PAGE_SIZE, 8 * PAGE_SIZE, 2 * BASE);
+}
+
+/* The second leaf table may fail when the first has leaves already: they must go. */
+static int do_map_across(struct sweep *s)
+{
+	return rig_map(s->r, s->a, s->r->buf + 3 * PAGE_SIZE, 8 * PAGE_SIZE, ACROSS);
 }
 
 static int do_map_file(struct sweep *s)
@@ -240,6 +248,7 @@ static const struct op {
 } all_ops[] = {
 	{"ioas", do_ioas, undo_obj, 1},
 	{"map", do_map, undo_map, 3},
+	{"map across two tables", do_map_across, undo_map, 5},
 	{"map file", do_map_file, undo_map, 3},
 	{"map dma-buf", do_map_dmabuf, undo_map, 3},
 	{"copy", do_copy, undo_map, 6},
@@ -297,6 +306,7 @@ static void works_as_before(struct sweep *s, const struct op *op, const struct l
 	assert_ptr_equal(rig_dma(r, 0, BASE + 5, PERM_W), r->buf + 5);
 	assert_ptr_equal(rig_dma(r, 1, BASE + PAGE_SIZE, PERM_R), r->buf + PAGE_SIZE);
 	assert_null(rig_dma(r, 0, 2 * BASE, PERM_R));
+	assert_null(rig_dma(r, 0, ACROSS, PERM_R));
 	assert_null(rig_dma(r, 2, BASE, PERM_R));
 }
 
