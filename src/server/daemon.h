@@ -35,6 +35,9 @@ struct server {
 	bool wants_shared;
 	_Atomic bool forked; /* more than one process: look for hang-ups before every ioctl */
 
+	struct lock keep_lock;	/* RANK_SERVER: held while a device's eventfds are told */
+	_Atomic bool keep_slow; /* `ioasis run` did not read for a while */
+
 	struct lock drain_lock;
 	struct rwlock lock;
 	struct list clients;		   /* GUARDED_BY(lock) */
@@ -182,8 +185,9 @@ void keep_drop(struct server *s, u64 key);
 void keep_bar(struct server *s, int fd);
 void keep_ready(struct server *s, int rc, const char *text);
 void keep_report(struct server *s);
-/* The devices' error and request eventfds, as they are now. */
-void keep_events(struct server *s);
+/* vfio@index's error and request eventfds, as they are now. */
+void keep_events(struct server *s, u32 index);
+void keep_init(struct server *s);
 
 /* --- control.c: show, walk, trace ----------------------------------------------------------- */
 int control_start(struct server *s, int sock, const char *first, size_t len) MUST_CHECK;

@@ -4,8 +4,10 @@
  */
 #include "server/daemon.h"
 
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 /* Names that need no memory of what was sent: sending again replaces. */
@@ -22,6 +24,7 @@ static void keep_send(struct server *s, const struct keep_msg *head, const char 
 			       {.iov_base = (void *)text, .iov_len = head->len}};
 	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
 	struct cmsghdr *c;
+	ssize_t rc;
 
 	if (s->keep_fd < 0)
 		return;
@@ -34,8 +37,19 @@ static void keep_send(struct server *s, const struct keep_msg *head, const char 
 		c->cmsg_len = CMSG_LEN(sizeof(int));
 		memcpy(CMSG_DATA(c), &fd, sizeof(int));
 	}
-	while (sendmsg(s->keep_fd, &msg, MSG_NOSIGNAL) < 0 && errno == EINTR)
-		;
+	/* It reads at once, unless somebody stopped it: then one waits, and none after it. */
+	do
+		rc = sendmsg(s->keep_fd, &msg, MSG_NOSIGNAL | (s->keep_slow ? MSG_DONTWAIT : 0));
+	while (rc < 0 && errno == EINTR);
+	s->keep_slow = rc < 0 && errno == EAGAIN;
+}
+
+void keep_init(struct server *s)
+{
+	const struct timeval patience = {.tv_sec = 1};
+
+	if (s->keep_fd >= 0)
+		setsockopt(s->keep_fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 }
 
 void keep_fd_send(struct server *s, enum keep_kind kind, u64 key, int fd)
@@ -75,20 +89,31 @@ static void keep_event(struct server *s, u64 key, int fd)
 		keep_drop(s, key);
 }
 
-void keep_events(struct server *s)
+/* A duplicate that stays when the program sets another one. */
+static int dup_line(const struct irq_line *line)
 {
-	struct list *n;
+	return line->eventfd < 0 ? -1 : fcntl(line->eventfd, F_DUPFD_CLOEXEC, 0);
+}
 
-	if (s->keep_fd < 0)
+void keep_events(struct server *s, u32 index)
+{
+	struct pci_dev *dev = s->keep_fd < 0 ? NULL : machine_pci_dev(s->ioasis, NULL, index);
+	int err, req;
+
+	if (!dev)
 		return;
-	list_for_each (n, &s->ioasis->pci_devs) {
-		struct pci_dev *dev = list_entry(n, struct pci_dev, node);
-
-		lock_take(&dev->lock);
-		keep_event(s, KEY_EVENT | (u64)dev->index << 1, dev->err.eventfd);
-		keep_event(s, KEY_EVENT | (u64)dev->index << 1 | 1, dev->req.eventfd);
-		lock_drop(&dev->lock);
-	}
+	lock_take(&s->keep_lock); /* the last to look is the last to tell */
+	lock_take(&dev->lock);
+	err = dup_line(&dev->err);
+	req = dup_line(&dev->req);
+	lock_drop(&dev->lock);
+	keep_event(s, KEY_EVENT | (u64)index << 1, err);
+	keep_event(s, KEY_EVENT | (u64)index << 1 | 1, req);
+	lock_drop(&s->keep_lock);
+	if (err >= 0)
+		close(err);
+	if (req >= 0)
+		close(req);
 }
 
 void keep_report(struct server *s)

@@ -193,6 +193,8 @@ int server_init(struct server *s, struct ioasis *ioasis, const char *dir, int ke
 	strcpy(s->dir, dir);
 	s->wants_shared = !ioasis->mem.host.map_files;
 	lock_init(&s->drain_lock, RANK_DRAIN);
+	lock_init(&s->keep_lock, RANK_SERVER);
+	keep_init(s);
 	rwlock_init(&s->lock, RANK_SERVER);
 	lock_init(&s->count_lock, RANK_POOL);
 	pthread_cond_init(&s->idle, NULL);
@@ -290,5 +292,6 @@ void server_fini(struct server *s)
 	pthread_cond_destroy(&s->idle);
 	lock_fini(&s->count_lock);
 	rwlock_fini(&s->lock);
+	lock_fini(&s->keep_lock);
 	lock_fini(&s->drain_lock);
 }

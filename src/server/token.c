@@ -118,7 +118,7 @@ static void token_put_file(struct server *s, struct token *t)
 	close(t->fd);
 	file_put(t->file);
 	if (is_device)
-		keep_events(s);
+		keep_events(s, t->node.minor);
 }
 
 static void *release_thread(void *arg)

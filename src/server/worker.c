@@ -5,6 +5,7 @@
 #include "server/daemon.h"
 
 #include <fcntl.h>
+#include <linux/vfio.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -99,6 +100,33 @@ static long serve_stat(struct session *ss)
 	return t ? 0 : -EBADF;
 }
 
+/* A SET_IRQS of the lines that the keeper fires when we die? */
+static bool sets_events(const struct session *ss)
+{
+	const struct vfio_irq_set *set = (const void *)ss->inline_data;
+
+	if (ss->req.cmd != VFIO_DEVICE_SET_IRQS)
+		return false;
+	return ss->req.inline_len < sizeof(*set) || set->index == VFIO_PCI_ERR_IRQ_INDEX ||
+	       set->index == VFIO_PCI_REQ_IRQ_INDEX;
+}
+
+/* A file that is closed meanwhile is told of by its release. */
+static void tell_events(struct session *ss)
+{
+	struct server *s = ss->server;
+	struct token *t;
+	u32 index = 0;
+
+	rwlock_read(&s->lock);
+	t = client_token(s, ss->client, ss->req.handle);
+	if (t)
+		index = t->node.minor;
+	rwlock_read_drop(&s->lock);
+	if (t)
+		keep_events(s, index);
+}
+
 static long serve_ioctl(struct session *ss, struct file *f)
 {
 	struct server *s = ss->server;
@@ -109,8 +137,8 @@ static long serve_ioctl(struct session *ss, struct file *f)
 	if (!f->ops->ioctl)
 		return -ENOTTY;
 	rc = f->ops->ioctl(f, &ss->caller, ss->req.cmd, ss->req.arg);
-	if (f->ops == &vfio_cdev_file_ops)
-		keep_events(s);
+	if (!rc && f->ops == &vfio_cdev_file_ops && sets_events(ss))
+		tell_events(ss);
 	return rc;
 }
 

@@ -6,6 +6,7 @@
 #include <linux/userfaultfd.h>
 #include <linux/vfio.h>
 #include <signal.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
@@ -146,9 +147,56 @@ static void test_stuck_device(void **state)
 	assert_int_equal(open_contexts(), 0);
 }
 
+static void on_alarm(int sig)
+{
+	kill(getppid(), SIGCONT);
+	_exit(1);
+}
+
+static int set_err(int dev, int efd)
+{
+	char buf[sizeof(struct vfio_irq_set) + sizeof(s32)];
+	struct vfio_irq_set *set = (void *)buf;
+
+	*set = (struct vfio_irq_set){.argsz = sizeof(buf),
+				     .index = VFIO_PCI_ERR_IRQ_INDEX,
+				     .count = 1,
+				     .flags = VFIO_IRQ_SET_DATA_EVENTFD |
+					      VFIO_IRQ_SET_ACTION_TRIGGER};
+	memcpy(set->data, &efd, sizeof(s32));
+	return ioctl(dev, VFIO_DEVICE_SET_IRQS, set);
+}
+
+/* `ioasis run` is stopped and reads nothing: the daemon answers. */
+static void test_stopped_keeper(void **state)
+{
+	struct vfio_device_info info = {.argsz = sizeof(info)};
+	int fd = dev_iommu(0), dev = open("/dev/vfio/devices/vfio0", O_RDWR);
+	int efd = eventfd(0, EFD_CLOEXEC);
+
+	assert_int_equal(bind_device(dev, fd), 0);
+	signal(SIGALRM, on_alarm);
+	alarm(30);
+	kill(getppid(), SIGSTOP);
+	for (int i = 0; i < 2000; i++)
+		assert_int_equal(ioctl(dev, VFIO_DEVICE_GET_INFO, &info), 0);
+	for (int i = 0; i < 1000; i++)
+		assert_int_equal(set_err(dev, efd), 0);
+	close(dev);
+	close(fd);
+	assert_int_equal(open_contexts(), 0);
+	kill(getppid(), SIGCONT);
+	alarm(0);
+	signal(SIGALRM, SIG_DFL);
+	close(efd);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_stuck_device)};
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_stuck_device),
+		cmocka_unit_test(test_stopped_keeper),
+	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
