@@ -162,6 +162,24 @@ static struct map_args base_args(struct req *req, u32 flags, u64 iova, u64 lengt
 	};
 }
 
+/* Where a command takes the IOVA, and how long the command is. */
+struct reply {
+	__aligned_u64 *iova;
+	size_t len;
+};
+
+static int map_and_respond(struct req *req, struct ioasis_ioas *ioas, struct map_args *args,
+			   struct reply reply)
+{
+	iova_t iova;
+	int rc = ioas_map(ioas, args, &iova);
+
+	if (rc)
+		return rc;
+	*reply.iova = iova.v;
+	return req_respond(req, reply.len);
+}
+
 int cmd_ioas_map(struct req *req)
 {
 	struct iommu_ioas_map *cmd = &req->cmd->map;
@@ -169,7 +187,6 @@ int cmd_ioas_map(struct req *req)
 	struct ioasis_ioas *ioas;
 	enum account_mode mode;
 	struct map_args args;
-	iova_t iova;
 	int rc;
 
 	if ((cmd->flags & ~MAP_FLAGS) || cmd->__reserved)
@@ -188,11 +205,7 @@ int cmd_ioas_map(struct req *req)
 	args.src.uva = UVA(cmd->user_va - in_page);
 	args.start_byte = in_page;
 	args.account = mode;
-	rc = ioas_map(ioas, &args, &iova);
-	if (rc)
-		goto put_ioas;
-	cmd->iova = iova.v;
-	rc = req_respond(req, sizeof(*cmd));
+	rc = map_and_respond(req, ioas, &args, (struct reply){&cmd->iova, sizeof(*cmd)});
 put_ioas:
 	obj_put(&ioas->obj);
 	return rc;
@@ -261,7 +274,6 @@ int cmd_ioas_map_file(struct req *req)
 	struct iommu_ioas_map_file *cmd = &req->cmd->map_file;
 	struct ioasis_ioas *ioas;
 	struct map_args args;
-	iova_t iova;
 	int rc;
 
 	if (cmd->flags & ~MAP_FLAGS)
@@ -280,11 +292,7 @@ int cmd_ioas_map_file(struct req *req)
 		mm_put(args.src.mm);
 		goto put_ioas;
 	}
-	rc = ioas_map(ioas, &args, &iova);
-	if (rc)
-		goto put_ioas;
-	cmd->iova = iova.v;
-	rc = req_respond(req, sizeof(*cmd));
+	rc = map_and_respond(req, ioas, &args, (struct reply){&cmd->iova, sizeof(*cmd)});
 put_ioas:
 	obj_put(&ioas->obj);
 	return rc;
