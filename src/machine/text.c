@@ -24,7 +24,8 @@ static int add_iommus(struct machine_spec *spec, json_t *list, const struct why 
 	size_t i;
 	int rc;
 
-	json_array_foreach(list, i, entry) {
+	json_array_foreach(list, i, entry)
+	{
 		if (json_unpack_ex(entry, &err, JSON_STRICT, "{s:s, s:s}", "type", &type, "name",
 				   &name))
 			return why_not(why, "iommus[%zu]: %s", i, err.text);
@@ -43,7 +44,8 @@ static int add_devs(struct machine_spec *spec, json_t *list, const struct why *w
 	size_t i;
 	int rc;
 
-	json_array_foreach(list, i, entry) {
+	json_array_foreach(list, i, entry)
+	{
 		iommu = NULL;
 		if (json_unpack_ex(entry, &err, JSON_STRICT, "{s:s, s:s, s?s}", "model", &model,
 				   "address", &address, "iommu", &iommu))
@@ -62,8 +64,8 @@ static int spec_of_json(json_t *root, const struct why *why, struct machine_spec
 	json_error_t err;
 	int test_ops = 0, rc;
 
-	if (json_unpack_ex(root, &err, JSON_STRICT, "{s?s, s?b, s:o, s?o}", "name", &name, "test_ops",
-			   &test_ops, "iommus", &iommus, "devices", &devs))
+	if (json_unpack_ex(root, &err, JSON_STRICT, "{s?s, s?b, s:o, s?o}", "name", &name,
+			   "test_ops", &test_ops, "iommus", &iommus, "devices", &devs))
 		return why_not(why, "%s", err.text);
 	if (!json_is_array(iommus) || !json_array_size(iommus))
 		return why_not(why, "\"iommus\" is a list of at least one");
@@ -77,6 +79,17 @@ static int spec_of_json(json_t *root, const struct why *why, struct machine_spec
 	return rc ? rc : add_devs(spec, devs, why);
 }
 
+/* Without the piece of the text that jansson quotes: it may be any file that was named by mistake.
+ */
+static const char *without_quote(char *message)
+{
+	char *near = strstr(message, " near '");
+
+	if (near)
+		*near = 0;
+	return message;
+}
+
 int spec_of_text(const char *text, const struct why *why, struct machine_spec *out)
 {
 	struct machine_spec spec = {0};
@@ -86,7 +99,8 @@ int spec_of_text(const char *text, const struct why *why, struct machine_spec *o
 
 	root = json_loads(text, JSON_REJECT_DUPLICATES, &err);
 	if (!root)
-		return why_not(why, "line %d, column %d: %s", err.line, err.column, err.text);
+		return why_not(why, "line %d, column %d: %s", err.line, err.column,
+			       without_quote(err.text));
 	rc = spec_of_json(root, why, &spec);
 	json_decref(root);
 	if (!rc)

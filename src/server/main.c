@@ -65,26 +65,35 @@ static int parse(int argc, char **argv, struct options *o)
 	return o->machine && o->dir && optind == argc ? 0 : -EINVAL;
 }
 
-/* A preset's name, or what the file of that name says. Freed by the caller. */
-static char *machine_text(const char *machine)
-{
-	char *text = NULL;
-	FILE *f;
-	size_t len;
+#define MAX_MACHINE_LEN ((1u << 20) - 1)
 
+/* What a file says, if it can be a machine: nothing else of it ever gets into a message. */
+static char *machine_file(const char *path, char *why, size_t why_len)
+{
+	char *text = calloc(1, MAX_MACHINE_LEN + 2);
+	FILE *f = text ? fopen(path, "re") : NULL;
+	size_t len = f ? fread(text, 1, MAX_MACHINE_LEN + 1, f) : 0;
+
+	if (!f || ferror(f))
+		snprintf(why, why_len, "%s", strerror(errno));
+	else if (len > MAX_MACHINE_LEN)
+		snprintf(why, why_len, "longer than %u bytes: no machine", MAX_MACHINE_LEN);
+	else if (text[strspn(text, " \t\r\n")] != '{')
+		snprintf(why, why_len, "line 1: a machine in JSON starts with '{'");
+	if (f)
+		fclose(f);
+	if (!*why)
+		return text;
+	free(text);
+	return NULL;
+}
+
+/* A preset's name, or what the file of that name says. Freed by the caller. */
+static char *machine_text(const char *machine, char *why, size_t why_len)
+{
 	if (!strchr(machine, '/') && !strchr(machine, '.'))
 		return strdup(machine);
-	f = fopen(machine, "re");
-	if (!f)
-		return NULL;
-	text = calloc(1, 1u << 20);
-	len = text ? fread(text, 1, (1u << 20) - 1, f) : 0;
-	fclose(f);
-	if (!len) {
-		free(text);
-		return NULL;
-	}
-	return text;
+	return machine_file(machine, why, why_len);
 }
 
 /* A descriptor per client thread, token and memory: as many as we may have. */
@@ -161,8 +170,8 @@ int main(int argc, char **argv)
 	if (o.keep_fd >= 0)
 		fcntl(o.keep_fd, F_SETFD, FD_CLOEXEC);
 	raise_nofile();
-	machine = machine_text(o.machine);
-	rc = machine ? ioasis_guard_install() : -ENOENT;
+	machine = machine_text(o.machine, why, sizeof(why));
+	rc = machine ? ioasis_guard_install() : -EINVAL;
 	if (!rc)
 		rc = machine_new(machine, 0, why, sizeof(why), &ioasis);
 	free(machine);
