@@ -68,8 +68,25 @@ static int refuse_rights(const char *path, int fd, char *why, size_t why_len)
 	return EXIT_REFUSED;
 }
 
-static bool has_interpreter(int fd, const Elf64_Ehdr *eh)
+/* The dynamic linker itself has no interpreter, but a name that others link to. */
+static bool has_soname(int fd, const Elf64_Phdr *dynamic)
 {
+	Elf64_Dyn d;
+
+	for (u64 off = 0; off + sizeof(d) <= dynamic->p_filesz; off += sizeof(d)) {
+		if (pread(fd, &d, sizeof(d), (off_t)(dynamic->p_offset + off)) != sizeof(d) ||
+		    d.d_tag == DT_NULL)
+			return false;
+		if (d.d_tag == DT_SONAME)
+			return true;
+	}
+	return false;
+}
+
+/* Whether a dynamic linker is at work when it runs. */
+static bool is_linked_at_start(int fd, const Elf64_Ehdr *eh)
+{
+	bool is_library = false;
 	Elf64_Phdr ph;
 
 	for (unsigned i = 0; i < eh->e_phnum; i++) {
@@ -77,8 +94,10 @@ static bool has_interpreter(int fd, const Elf64_Ehdr *eh)
 			return false;
 		if (ph.p_type == PT_INTERP)
 			return true;
+		if (ph.p_type == PT_DYNAMIC)
+			is_library = eh->e_type == ET_DYN && has_soname(fd, &ph);
 	}
-	return false;
+	return is_library;
 }
 
 static int check_elf(const char *path, int fd, const Elf64_Ehdr *eh, char *why, size_t why_len)
@@ -93,7 +112,7 @@ static int check_elf(const char *path, int fd, const Elf64_Ehdr *eh, char *why, 
 		snprintf(why, why_len, "%s is built for another processor or for 32 bits", path);
 		return EXIT_REFUSED;
 	}
-	if (has_interpreter(fd, eh))
+	if (is_linked_at_start(fd, eh))
 		return 0;
 	snprintf(
 		why, why_len,
