@@ -92,7 +92,10 @@ static int parse(int argc, char **argv, struct run *r)
 		}
 	}
 	r->argv = argv + optind;
-	return *r->argv ? 0 : -EINVAL;
+	if (*r->argv)
+		return 0;
+	complain("expected a PROGRAM to run");
+	return -EINVAL;
 }
 
 /* A file of ours: beside this binary, in the build tree, or installed; or what @env says. */

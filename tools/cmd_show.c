@@ -5,12 +5,13 @@
 
 static void usage(FILE *to)
 {
-	fprintf(to, "usage: ioasis show [--json] [--list | --ledger] [NAME]\n"
-		    "The live tree of an instance: IOMMUs, devices, open files and what they own.\n"
-		    "Without NAME the only one that runs.\n"
-		    "  --list    the names of those that run\n"
-		    "  --ledger  numbers of all that programs own: back where they were when they end\n"
-		    "  --json    as JSON\n");
+	fprintf(to,
+		"usage: ioasis show [--json] [--list | --ledger] [NAME]\n"
+		"The live tree of an instance: IOMMUs, devices, open files and what they own.\n"
+		"Without NAME the only one that runs.\n"
+		"  --list    the names of those that run\n"
+		"  --ledger  numbers of all that programs own: back where they were when they end\n"
+		"  --json    as JSON\n");
 }
 
 static int show_list(bool json)
@@ -68,7 +69,7 @@ int cmd_show(int argc, char **argv)
 			return opt == 'h' ? 0 : EXIT_USAGE;
 		}
 	}
-	if (argc - optind > 1) {
+	if (!count_args(argc - optind, 0, 1)) {
 		usage(stderr);
 		return EXIT_USAGE;
 	}

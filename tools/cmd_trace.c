@@ -8,14 +8,16 @@
 /* What to show. */
 struct view {
 	bool json, faults;
-	json_int_t lines;	  /* below 0: all */
+	json_int_t lines;	 /* below 0: all */
 	json_int_t request, tid; /* 0: any */
 };
 
 static void usage(FILE *to)
 {
-	fprintf(to, "usage: ioasis trace [--json] [--faults] [--request N] [--tid N] [-n LINES] [NAME]\n"
-		    "What happens in an instance, a line per hop, until interrupted or it ends. Lines of\n"
+	fprintf(to, "usage: ioasis trace [--json] [--faults] [--request N] [--tid N] [-n LINES] "
+		    "[NAME]\n"
+		    "What happens in an instance, a line per hop, until interrupted or it ends. "
+		    "Lines of\n"
 		    "one request start with the same number.\n"
 		    "  --faults     DMA faults only\n"
 		    "  --request N  the hops of this request only\n"
@@ -51,9 +53,9 @@ static int watch(const char *name, struct view *v)
 
 	if (c.fd < 0)
 		return 1;
-	rc = control_send(
-		&c, json_pack("{s:s,s:b,s:b}", "op", "trace", "hops", !v->faults, "faults",
-			      v->faults)); /* among the hops a fault is fault_log_add */
+	rc = control_send(&c,
+			  json_pack("{s:s,s:b,s:b}", "op", "trace", "hops", !v->faults, "faults",
+				    v->faults)); /* among the hops a fault is fault_log_add */
 	while (!rc && v->lines && (event = control_next(&c))) {
 		if (json_object_get(event, "hop") && wanted(event, "request", v->request) &&
 		    wanted(event, "tid", v->tid)) {
@@ -66,24 +68,25 @@ static int watch(const char *name, struct view *v)
 	return rc ? 1 : 0;
 }
 
-/* Return: a number above 0; 0 when @text is none. */
-static json_int_t number(const char *text)
+/* A number above 0. */
+static bool positive(const char *what, const char *text, json_int_t *out)
 {
-	char *end;
-	long long n = strtoll(text, &end, 10);
+	u64 n;
 
-	return *end || n < 0 ? 0 : n;
+	if (!parse_number(text, INT64_MAX, &n) || !n) {
+		complain("%s '%s': expected a number above 0", what, text);
+		return false;
+	}
+	*out = (json_int_t)n;
+	return true;
 }
 
 int cmd_trace(int argc, char **argv)
 {
 	static const struct option longs[] = {
-		{"json", no_argument, NULL, 'j'},
-		{"faults", no_argument, NULL, 'f'},
-		{"request", required_argument, NULL, 'r'},
-		{"tid", required_argument, NULL, 't'},
-		{"help", no_argument, NULL, 'h'},
-		{0},
+		{"json", no_argument, NULL, 'j'},	   {"faults", no_argument, NULL, 'f'},
+		{"request", required_argument, NULL, 'r'}, {"tid", required_argument, NULL, 't'},
+		{"help", no_argument, NULL, 'h'},	   {0},
 	};
 	struct view v = {.lines = -1};
 	bool good = true;
@@ -98,13 +101,13 @@ int cmd_trace(int argc, char **argv)
 			v.faults = true;
 			break;
 		case 'r':
-			good &= (v.request = number(optarg)) > 0;
+			good &= positive("--request", optarg, &v.request);
 			break;
 		case 't':
-			good &= (v.tid = number(optarg)) > 0;
+			good &= positive("--tid", optarg, &v.tid);
 			break;
 		case 'n':
-			good &= (v.lines = number(optarg)) > 0;
+			good &= positive("-n", optarg, &v.lines);
 			break;
 		default:
 			usage(opt == 'h' ? stdout : stderr);
@@ -112,7 +115,11 @@ int cmd_trace(int argc, char **argv)
 		}
 	}
 	/* A fault is reported by the hardware: it belongs to no request. */
-	if (argc - optind > 1 || !good || (v.faults && (v.request || v.tid))) {
+	if (v.faults && (v.request || v.tid)) {
+		complain("--faults: expected neither --request nor --tid beside it");
+		good = false;
+	}
+	if (!good || !count_args(argc - optind, 0, 1)) {
 		usage(stderr);
 		return EXIT_USAGE;
 	}

@@ -2,7 +2,6 @@
 #include "tool.h"
 
 #include <getopt.h>
-#include <stdlib.h>
 
 static void usage(FILE *to)
 {
@@ -18,20 +17,23 @@ static void usage(FILE *to)
 static bool parse_rid(const char *s, u32 *out)
 {
 	unsigned domain = 0, bus, dev, fn;
-	char *end, extra;
+	u64 number;
+	char extra;
 
 	if (sscanf(s, "%x:%x:%x.%x%c", &domain, &bus, &dev, &fn, &extra) != 4) {
 		domain = 0;
 		if (sscanf(s, "%x:%x.%x%c", &bus, &dev, &fn, &extra) != 3) {
-			*out = (u32)strtoul(s, &end, 0);
-			return *s && !*end && *out <= 0xffff;
+			if (!parse_number(s, 0xffff, &number))
+				return false;
+			*out = (u32)number;
+			return true;
 		}
 	}
 	*out = bus << 8 | dev << 3 | fn;
 	return !domain && bus < 256 && dev < 32 && fn < 8;
 }
 
-static int ask(const char *name, u32 rid, long pasid, const char *iova, bool json)
+static int ask(const char *name, u32 rid, u64 pasid, const char *iova, bool json)
 {
 	json_t *answer =
 		control_ask(name, json_pack("{s:s,s:i,s:I,s:s}", "op", "walk", "rid", (int)rid,
@@ -58,8 +60,7 @@ int cmd_walk(int argc, char **argv)
 	};
 	const char *name = NULL;
 	bool json = false;
-	long pasid = 0;
-	char *end;
+	u64 pasid = 0, iova;
 	u32 rid;
 	int opt;
 
@@ -69,7 +70,8 @@ int cmd_walk(int argc, char **argv)
 			json = true;
 			break;
 		case 'p':
-			pasid = strtol(optarg, NULL, 0);
+			if (!number_arg("--pasid", optarg, (1u << 20) - 1, &pasid))
+				return EXIT_USAGE;
 			break;
 		case 'n':
 			name = optarg;
@@ -79,10 +81,16 @@ int cmd_walk(int argc, char **argv)
 			return opt == 'h' ? 0 : EXIT_USAGE;
 		}
 	}
-	if (argc - optind != 2 || !parse_rid(argv[optind], &rid) ||
-	    (strtoull(argv[optind + 1], &end, 0), *end || end == argv[optind + 1])) {
+	if (!count_args(argc - optind, 2, 2)) {
 		usage(stderr);
 		return EXIT_USAGE;
 	}
+	if (!parse_rid(argv[optind], &rid)) {
+		complain("RID '%s': expected 01:00.0, 0000:01:00.0 or a number up to 0xffff",
+			 argv[optind]);
+		return EXIT_USAGE;
+	}
+	if (!number_arg("IOVA", argv[optind + 1], UINT64_MAX, &iova))
+		return EXIT_USAGE;
 	return ask(name, rid, pasid, argv[optind + 1], json);
 }

@@ -2,6 +2,7 @@
 #include "tool.h"
 
 #include <stdarg.h>
+#include <stdlib.h>
 
 static const struct subcommand subcommands[] = {
 	{"run", "run a program on a machine with IOMMUs", cmd_run},
@@ -19,6 +20,39 @@ void complain(const char *fmt, ...)
 	vfprintf(stderr, fmt, ap);
 	fputc('\n', stderr);
 	va_end(ap);
+}
+
+bool parse_number(const char *s, u64 last, u64 *out)
+{
+	char *end;
+	u64 value;
+
+	/* strtoull() takes a sign and spaces too. */
+	if (*s < '0' || *s > '9')
+		return false;
+	errno = 0;
+	value = strtoull(s, &end, 0);
+	if (errno || *end || value > last)
+		return false;
+	*out = value;
+	return true;
+}
+
+bool number_arg(const char *what, const char *s, u64 last, u64 *out)
+{
+	if (parse_number(s, last, out))
+		return true;
+	complain("%s '%s': expected a number up to %#llx", what, s, (unsigned long long)last);
+	return false;
+}
+
+bool count_args(int nr, int least, int most)
+{
+	if (nr < least)
+		complain("expected %d arguments, got %d", least, nr);
+	else if (nr > most)
+		complain("too many arguments: at most %d", most);
+	return nr >= least && nr <= most;
 }
 
 static void usage(FILE *to)

@@ -33,6 +33,11 @@ int cmd_trace(int argc, char **argv);
 
 /* A sentence on stderr, "ioasis: " in front. */
 void complain(const char *fmt, ...) PRINTF_LIKE(1, 2);
+/* "12", "0x1f": all of it, without a sign. */
+bool parse_number(const char *s, u64 last, u64 *out);
+/* The same for an argument; says which one is bad and what it should be. */
+bool number_arg(const char *what, const char *s, u64 last, u64 *out);
+bool count_args(int nr, int least, int most);
 
 /* --- instance.c: where running instances are ------------------------------------------------ */
 #define NAME_LEN 40u

@@ -97,12 +97,15 @@ static json_t *answer_walk(struct server *s, const json_t *ask)
 	json_int_t rid = json_integer_value(json_object_get(ask, "rid"));
 	json_int_t pasid = json_integer_value(json_object_get(ask, "pasid"));
 	char *end = NULL;
-	u64 at = iova ? strtoull(iova, &end, 0) : 0;
 	json_t *out;
+	u64 at;
 
-	if (!iova || end == iova || *end || rid < 0 || rid > 0xffff || pasid < 0 ||
-	    pasid >= 1 << 20)
-		return error_line("walk needs rid (0..65535), pasid and iova (a string)");
+	errno = 0;
+	at = iova ? strtoull(iova, &end, 0) : 0;
+	if (!iova || end == iova || *end || errno || strchr(iova, '-') || rid < 0 || rid > 0xffff ||
+	    pasid < 0 || pasid >= 1 << 20)
+		return error_line(
+			"walk needs rid (0..65535), pasid (20 bits) and iova (64 bits, a string)");
 	out = machine_walk(s->ioasis, RID((u32)rid), PASID((u32)pasid), IOVA(at));
 	return out ? out : error_line("no such device");
 }

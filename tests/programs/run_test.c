@@ -126,8 +126,12 @@ static void test_full_machine(void **state)
 /* The daemon does not answer when the program has ended: a signal ends the run. */
 static void test_daemon_stopped(void **state)
 {
-	char *argv[] = {(char *)ioasis, (char *)"run",	(char *)"/bin/sh",
-			(char *)"-c",	(char *)"kill -STOP $IOASIS_PID; echo; exit 3", NULL};
+	char *argv[] = {(char *)ioasis,
+			(char *)"run",
+			(char *)"/bin/sh",
+			(char *)"-c",
+			(char *)"kill -STOP $IOASIS_PID; echo; exit 3",
+			NULL};
 	int null = open("/dev/null", O_RDWR), status = 0, p[2];
 	pid_t pid, got = 0;
 	char byte;
@@ -147,6 +151,84 @@ static void test_daemon_stopped(void **state)
 		kill(pid, SIGKILL);
 	assert_int_equal(got, pid);
 	assert_true(WIFEXITED(status));
+}
+
+/* A script is followed to what runs it, and the dynamic linker may be that. */
+static void test_interpreters(void **state)
+{
+	char script[] = "/tmp/ioasis-script-XXXXXX", line[4200];
+	static const char *const linkers[] = {"/lib64/ld-linux-x86-64.so.2",
+					      "/lib/ld-linux-aarch64.so.1"};
+	int fd = mkstemp(script);
+	struct ran *r;
+
+	assert_true(write(fd, line, (size_t)snprintf(line, sizeof(line), "#! %s\n", static_prog)) >
+		    0);
+	fchmod(fd, 0755);
+	close(fd);
+	r = RUN("run", script);
+	assert_int_equal(r->rc, 126);
+	assert_non_null(strstr(r->err, "statically linked"));
+	unlink(script);
+	for (unsigned i = 0; i < ARRAY_SIZE(linkers); i++) {
+		if (access(linkers[i], X_OK))
+			continue;
+		r = RUN("run", linkers[i], "/bin/sh", "-c", "exec test -c /dev/iommu");
+		assert_int_equal(r->rc, 0);
+	}
+}
+
+/* A file that is no machine is told where it is wrong; what it says is nobody's business. */
+static void test_machine_files(void **state)
+{
+	char path[] = "/tmp/ioasis-machine-XXXXXX";
+	int fd = mkstemp(path);
+	struct ran *r;
+
+	assert_int_equal(write(fd, "secret:x:0\n", 11), 11);
+	r = RUN("run", "--machine", path, "true");
+	assert_int_equal(r->rc, 125);
+	assert_null(strstr(r->err, "secret"));
+	assert_non_null(strstr(r->err, path));
+	assert_non_null(strstr(r->err, "line 1"));
+	assert_int_equal(pwrite(fd, "{\n\nsecret:x", 11, 0), 11);
+	r = RUN("run", "--machine", path, "true");
+	assert_null(strstr(r->err, "secret"));
+	assert_non_null(strstr(r->err, "line 3"));
+	/* Spaces after a machine that is right: too many to be read, so not cut either. */
+	assert_int_equal(ftruncate(fd, 2 << 20), 0);
+	r = RUN("run", "--machine", path, "true");
+	assert_int_equal(r->rc, 125);
+	assert_non_null(strstr(r->err, "longer than"));
+	close(fd);
+	unlink(path);
+}
+
+/* Which argument is bad, and what would be right. */
+static void test_bad_arguments(void **state)
+{
+	static const struct {
+		const char *args[6], *says;
+	} bad[] = {
+		{{"walk", "zz", "0"}, "RID 'zz': expected"},
+		{{"walk", "0x10000", "0"}, "RID '0x10000': expected"},
+		{{"walk", "01:00.0", "nonsense"}, "IOVA 'nonsense': expected"},
+		{{"walk", "--", "01:00.0", "-1"}, "IOVA '-1': expected"},
+		{{"walk", "01:00.0", "0xffffffffffffffffff"}, "IOVA '0xffffffffffffffffff'"},
+		{{"walk", "--pasid", "0x100000", "01:00.0", "0"}, "--pasid '0x100000': expected"},
+		{{"walk", "01:00.0"}, "expected 2 arguments, got 1"},
+		{{"show", "a", "b"}, "at most 1"},
+		{{"trace", "-n", "0"}, "-n '0': expected"},
+		{{"trace", "-n", "some"}, "-n 'some': expected"},
+		{{"run"}, "expected a PROGRAM"},
+	};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct ran *r = run(bad[i].args);
+
+		assert_int_equal(r->rc, 2);
+		assert_non_null(strstr(r->err, bad[i].says));
+	}
 }
 
 static void copy_file(const char *from, const char *to, mode_t mode)
@@ -285,6 +367,8 @@ static void test_walk(void **state)
 	r = RUN("walk", "--name", i.name, "0000:01:00.0", "0x1000");
 	assert_int_equal(r->rc, 0);
 	assert_non_null(strstr(r->out, "dmar"));
+	r = RUN("walk", "--name", i.name, "01:00.0", "0xfee00000");
+	assert_non_null(strstr(r->out, "refused: blocked"));
 	assert_int_equal(RUN("walk", "--name", i.name, "1f:00.0", "0")->rc, 1);
 	assert_int_equal(RUN("walk", "--name", i.name, "nonsense", "0")->rc, 2);
 	assert_int_equal(RUN("walk", "--name", i.name, "01:00.0", "12monkeys")->rc, 2);
@@ -341,12 +425,13 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_exit_codes),     cmocka_unit_test(test_output_untouched),
-		cmocka_unit_test(test_static_refused),
-		cmocka_unit_test(test_full_machine),
+		cmocka_unit_test(test_static_refused), cmocka_unit_test(test_full_machine),
 		cmocka_unit_test(test_daemon_stopped), cmocka_unit_test(test_setuid_refused),
-		cmocka_unit_test(test_leaks),	       cmocka_unit_test(test_report_json),
-		cmocka_unit_test(test_show),	       cmocka_unit_test(test_walk),
-		cmocka_unit_test(test_nothing_left),   cmocka_unit_test(test_run_killed),
+		cmocka_unit_test(test_interpreters),   cmocka_unit_test(test_machine_files),
+		cmocka_unit_test(test_bad_arguments),  cmocka_unit_test(test_leaks),
+		cmocka_unit_test(test_report_json),    cmocka_unit_test(test_show),
+		cmocka_unit_test(test_walk),	       cmocka_unit_test(test_nothing_left),
+		cmocka_unit_test(test_run_killed),
 	};
 
 	if (argc != 4)
