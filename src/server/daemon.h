@@ -30,6 +30,10 @@ struct server {
 	int listen_fd;
 	int keep_fd; /* to `ioasis run`; -1: none */
 	int stop_fd; /* eventfd: the main loop ends */
+	struct list pending; /* main thread only, as are all below to next_sweep_ms */
+	unsigned nr_pending;
+	struct watch *listen_watch;
+	u64 listen_until_ms; /* 0, or when connections are accepted again */
 	unsigned sweeps_left; /* main thread only, as is the next */
 	u64 next_sweep_ms;
 	bool wants_shared;

@@ -29,12 +29,63 @@ void watch_del(struct server *s, struct watch *src)
 	list_del(&src->node);
 }
 
-/* A connection that has not said what it wants. */
+u64 now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+	return (u64)t.tv_sec * 1000 + (u64)t.tv_nsec / 1000000;
+}
+
+/* Connections that have not said what they want: how many, and how long when they are as many. */
+#define MAX_PENDING	    128u
+#define PENDING_PATIENCE_MS 1000
+/* How long nobody is accepted when there is no descriptor, or no room. */
+#define PAUSE_MS 50
+
+struct pending {
+	struct watch src;
+	struct list node; /* server.pending: the oldest first */
+	u64 since_ms;
+};
+
+static void pending_forget(struct server *s, struct pending *p)
+{
+	watch_del(s, &p->src);
+	list_del(&p->node);
+	s->nr_pending--;
+	env_free(&s->ioasis->env, p);
+}
+
 static void pending_free(struct server *s, struct watch *src)
 {
-	watch_del(s, src);
-	close(src->fd);
-	env_free(&s->ioasis->env, src);
+	int fd = src->fd;
+
+	pending_forget(s, container_of(src, struct pending, src));
+	close(fd);
+}
+
+/* Those that came first make room, when they had their time. */
+static bool pending_room(struct server *s)
+{
+	struct pending *oldest;
+
+	if (s->nr_pending < MAX_PENDING)
+		return true;
+	oldest = list_entry(s->pending.next, struct pending, node);
+	if (now_ms() - oldest->since_ms < PENDING_PATIENCE_MS)
+		return false;
+	pending_free(s, &oldest->src);
+	return true;
+}
+
+/* The socket stays readable: without this the loop would turn round it. */
+static void listen_watch(struct server *s, bool on)
+{
+	struct epoll_event ev = {.events = on ? EPOLLIN : 0, .data.ptr = s->listen_watch};
+
+	epoll_ctl(s->epoll_fd, EPOLL_CTL_MOD, s->listen_fd, &ev);
+	s->listen_until_ms = on ? 0 : now_ms() + PAUSE_MS;
 }
 
 static void pending_ready(struct server *s, struct watch *src, u32 events)
@@ -44,7 +95,7 @@ static void pending_ready(struct server *s, struct watch *src, u32 events)
 	struct ucred cred;
 	socklen_t cred_len = sizeof(cred);
 	ssize_t len = recv(src->fd, first, sizeof(first), MSG_DONTWAIT);
-	int rc = -EPROTO;
+	int rc = -EPROTO, fd;
 
 	if (len < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
@@ -52,36 +103,48 @@ static void pending_ready(struct server *s, struct watch *src, u32 events)
 		pending_free(s, src);
 		return;
 	}
-	watch_del(s, src);
+	fd = src->fd;
+	pending_forget(s, container_of(src, struct pending, src));
 	if (first[0] == '{') {
-		rc = control_start(s, src->fd, first, (size_t)len);
+		rc = control_start(s, fd, first, (size_t)len);
 	} else if (len == sizeof(hello)) {
 		memcpy(&hello, first, sizeof(hello));
-		rc = session_start(s, src->fd, &hello, cred.pid);
+		rc = session_start(s, fd, &hello, cred.pid);
 	}
 	if (rc)
-		close(src->fd);
-	env_free(&s->ioasis->env, src);
+		close(fd);
 }
 
 static void listen_ready(struct server *s, struct watch *src, u32 events)
 {
-	struct watch *conn;
-	int fd = accept4(src->fd, NULL, NULL, SOCK_CLOEXEC);
+	struct pending *p;
+	int fd;
 
-	if (fd < 0)
+	if (!pending_room(s)) {
+		listen_watch(s, false);
 		return;
-	conn = env_zalloc(&s->ioasis->env, sizeof(*conn));
-	if (!conn) {
+	}
+	fd = accept4(src->fd, NULL, NULL, SOCK_CLOEXEC);
+	if (fd < 0) {
+		if (errno != EINTR && errno != EAGAIN && errno != ECONNABORTED)
+			listen_watch(s, false);
+		return;
+	}
+	p = env_zalloc(&s->ioasis->env, sizeof(*p));
+	if (!p) {
 		close(fd);
 		return;
 	}
-	*conn = (struct watch){.ready = pending_ready, .free = pending_free, .fd = fd};
-	list_init(&conn->node);
-	if (watch_add(s, conn, EPOLLIN)) {
+	p->since_ms = now_ms();
+	p->src = (struct watch){.ready = pending_ready, .free = pending_free, .fd = fd};
+	list_init(&p->src.node);
+	if (watch_add(s, &p->src, EPOLLIN)) {
 		close(fd);
-		env_free(&s->ioasis->env, conn);
+		env_free(&s->ioasis->env, p);
+		return;
 	}
+	list_push_back(&s->pending, &p->node);
+	s->nr_pending++;
 }
 
 static void tokens_ready(struct server *s, struct watch *src, u32 events)
@@ -127,6 +190,8 @@ static int add_fixed(struct server *s, int fd,
 	rc = watch_add(s, src, EPOLLIN);
 	if (rc)
 		env_free(&s->ioasis->env, src);
+	else if (fd == s->listen_fd)
+		s->listen_watch = src;
 	return rc;
 }
 
@@ -201,6 +266,7 @@ int server_init(struct server *s, struct ioasis *ioasis, const char *dir, int ke
 	list_init(&s->clients);
 	list_init(&s->watches);
 	list_init(&s->releases);
+	list_init(&s->pending);
 	for (unsigned i = 0; i < TOKEN_BUCKETS; i++)
 		list_init(&s->tokens[i]);
 	s->left = json_array();
@@ -220,14 +286,6 @@ int server_init(struct server *s, struct ioasis *ioasis, const char *dir, int ke
  */
 #define SWEEP_MS 25
 
-u64 now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
-	return (u64)t.tv_sec * 1000 + (u64)t.tv_nsec / 1000000;
-}
-
 static void sweep_again(struct server *s)
 {
 	if (now_ms() < s->next_sweep_ms)
@@ -238,6 +296,14 @@ static void sweep_again(struct server *s)
 		s->sweeps_left = 0;
 }
 
+/* How long to sleep when nothing happens. */
+static int patience(const struct server *s)
+{
+	if (s->sweeps_left)
+		return SWEEP_MS;
+	return s->listen_until_ms ? PAUSE_MS : -1;
+}
+
 /* Serve until `ioasis run` says it is over, or SIGTERM. */
 int server_run(struct server *s)
 {
@@ -245,12 +311,14 @@ int server_run(struct server *s)
 	struct watch *src;
 
 	for (;;) {
-		int n = epoll_wait(s->epoll_fd, &ev, 1, s->sweeps_left ? SWEEP_MS : -1);
+		int n = epoll_wait(s->epoll_fd, &ev, 1, patience(s));
 
 		if (n < 0 && errno != EINTR)
 			return -errno;
 		if (s->sweeps_left)
 			sweep_again(s);
+		if (s->listen_until_ms && now_ms() >= s->listen_until_ms)
+			listen_watch(s, true);
 		if (n < 1)
 			continue;
 		src = ev.data.ptr;

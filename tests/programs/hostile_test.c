@@ -5,6 +5,7 @@
 
 #include <dirent.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 
 #include <linux/futex.h>
@@ -230,6 +231,64 @@ static void test_too_many_descriptors(void **state)
 	assert_others_work();
 }
 
+/* Connections that say nothing: those that speak get their turn. */
+static void test_silent_connections(void **state)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	int fds[300];
+
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/sock", getenv("IOASIS_DIR"));
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+		fds[i] = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		assert_true(fds[i] >= 0);
+		(void)!connect(fds[i], (struct sockaddr *)&addr, sizeof(addr)); /* the queue may be full */
+	}
+	assert_others_work();
+	assert_in_range(daemon_fds(), 0, 200);
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		close(fds[i]);
+	assert_others_work();
+}
+
+/* Processor time of the daemon so far, in ticks. */
+static unsigned long daemon_ticks(void)
+{
+	unsigned long user = 0, system = 0;
+	char path[64], text[1024] = "";
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%s/stat", getenv("IOASIS_PID"));
+	f = fopen(path, "r");
+	assert_non_null(f);
+	assert_non_null(fgets(text, sizeof(text), f));
+	fclose(f);
+	sscanf(strrchr(text, ')') + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu",
+	       &user, &system);
+	return user + system;
+}
+
+/* No descriptor for a connection: the daemon waits for one without turning round. */
+static void test_no_descriptors(void **state)
+{
+	pid_t daemon = atoi(getenv("IOASIS_PID"));
+	struct rlimit before, now;
+	unsigned long ticks;
+	int fd;
+
+	assert_int_equal(prlimit(daemon, RLIMIT_NOFILE, NULL, &before), 0);
+	now = (struct rlimit){.rlim_cur = 3, .rlim_max = before.rlim_max};
+	assert_int_equal(prlimit(daemon, RLIMIT_NOFILE, &now, NULL), 0);
+	fd = control_socket();
+	ticks = daemon_ticks();
+	usleep(500000);
+	ticks = daemon_ticks() - ticks;
+	assert_int_equal(prlimit(daemon, RLIMIT_NOFILE, &before, NULL), 0);
+	assert_true(fd >= 0);
+	assert_in_range(ticks, 0, 10); /* of 50 */
+	close(fd);
+	assert_others_work();
+}
+
 /* The state word jumps about; requests change while they are served. */
 static void test_wild_channel(void **state)
 {
@@ -258,7 +317,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_bad_hello),    cmocka_unit_test(test_bad_control),
 		cmocka_unit_test(test_bad_requests), cmocka_unit_test(test_hang_up_inside),
-		cmocka_unit_test(test_too_many_descriptors), cmocka_unit_test(test_wild_channel),
+		cmocka_unit_test(test_too_many_descriptors),
+		cmocka_unit_test(test_silent_connections), cmocka_unit_test(test_no_descriptors),
+		 cmocka_unit_test(test_wild_channel),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
