@@ -2,13 +2,15 @@
 /*
  * The guard: SIGBUS and SIGSEGV handlers that turn faults on client memory into DMA faults.
  *
- * The one thing here that belongs to the process and not to an instance, because signal handlers do.
- * Everything below runs in a handler, except install, watch and unwatch: only async-signal-safe calls.
+ * The one thing here that belongs to the process and not to an instance, because signal handlers
+ * do. Everything below runs in a handler, except install, watch and unwatch: only async-signal-safe
+ * calls.
  *
- * A fault inside a guarded copy resumes at its -EFAULT exit. A fault at an address of a watched segment
- * comes from code that looks at client memory through a span or walks a client's tables: a zero page of
- * our own is put over the address, the segment is marked dead and the code goes on; whoever gives the
- * span back sees the mark and records the fault. Anything else goes to the handler that was there.
+ * A fault inside a guarded copy resumes at its -EFAULT exit. A fault at an address of a watched
+ * segment comes from code that looks at client memory through a span or walks a client's tables: a
+ * zero page of our own is put over the address, the segment is marked dead and the code goes on;
+ * whoever gives the span back sees the mark and records the fault. Anything else goes to the
+ * handler that was there.
  */
 #include "mem/copy.h"
 #include "mem/mem.h"
@@ -21,7 +23,7 @@
 
 static struct {
 	pthread_mutex_t lock; /* install, watch, unwatch */
-	_Atomic u32 inside; /* handlers that may be looking at the list */
+	_Atomic u32 inside;   /* handlers that may be looking at the list */
 	_Atomic(struct seg *) watched;
 	struct sigaction old_segv, old_bus;
 } guard = {.lock = PTHREAD_MUTEX_INITIALIZER};
@@ -97,7 +99,8 @@ static int install_one(int sig, struct sigaction *old)
 	sigemptyset(&sa.sa_mask);
 	if (sigaction(sig, NULL, &now))
 		return -errno;
-	/* Ours already; or replaced since (test frameworks do): then that one is next in the chain. */
+	/* Ours already; or replaced since (test frameworks do): then that one is next in the chain.
+	 */
 	if (now.sa_flags & SA_SIGINFO && now.sa_sigaction == on_fault)
 		return 0;
 	*old = now;

@@ -51,14 +51,14 @@
 	X(read)                                                                                    \
 	X(write)                                                                                   \
 	X(pread)                                                                                   \
-	X(pwrite) X(readv) X(writev) X(mmap) X(munmap) X(mprotect) X(pkey_mprotect) X(readdir)     \
-		X(fopen) X(freopen) X(fclose) X(stat) X(lstat) X(fstat) X(fstatat) X(statx)        \
-			X(faccessat) X(euidaccess) X(readlinkat) X(realpath) X(opendir) X(scandir) \
-				X(scandirat) X(chdir) X(getcwd) X(sigaction) X(pthread_sigmask)    \
-					X(glob) X(poll) X(ppoll) X(select) X(pselect) X(epoll_ctl) \
-						X(preadv) X(pwritev) X(preadv2) X(pwritev2)        \
-							X(getxattr) X(lgetxattr) X(listxattr)      \
-								X(llistxattr)
+	X(pwrite)                                                                                  \
+	X(readv) X(writev) X(mmap) X(munmap) X(mprotect) X(pkey_mprotect) X(readdir) X(fopen)      \
+		X(freopen) X(fclose) X(stat) X(lstat) X(fstat) X(fstatat) X(statx) X(faccessat)    \
+			X(euidaccess) X(readlinkat) X(realpath) X(opendir) X(scandir) X(scandirat) \
+				X(chdir) X(getcwd) X(sigaction) X(pthread_sigmask) X(glob) X(poll) \
+					X(ppoll) X(select) X(pselect) X(epoll_ctl) X(preadv)       \
+						X(pwritev) X(preadv2) X(pwritev2) X(getxattr)      \
+							X(lgetxattr) X(listxattr) X(llistxattr)
 
 struct real {
 #define X(name) __typeof__(name) *name;
