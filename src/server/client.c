@@ -126,7 +126,10 @@ static int client_claim(struct server *s, struct client *c, pid_t pid)
 		rc = watch_add(s, &c->src, EPOLLIN);
 	if (rc) {
 		mm_put(mm);
-		return rc; /* with the client: client_put() closes the descriptor */
+		if (fd >= 0)
+			close(fd);
+		c->src.fd = -1; /* a forked one stays, and may say hello again */
+		return rc;
 	}
 	rwlock_write(&s->lock);
 	c->mm = mm;
