@@ -206,6 +206,7 @@ static long bytes(struct scene *s, bool write, u32 index, size_t len)
 	long rc = (write ? ops->pwrite : ops->pread)(s->vfio, &s->b->f->c, (u64)s->room, len,
 						     at_region(index));
 
+	ok(s->b->f->c.ops->commit(&s->b->f->c)); /* as a front does when the call returns */
 	return rc == (long)len ? 0 : rc;
 }
 
