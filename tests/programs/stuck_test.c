@@ -137,9 +137,9 @@ static void test_stuck_device(void **state)
 	fd = dev_iommu(0);
 	dev = open("/dev/vfio/devices/vfio0", O_RDWR);
 	assert_true(dev >= 0);
-	do
+	do /* "open elsewhere" until the release, which nobody waits for any more, has ended */
 		rc = bind_device(dev, fd);
-	while (rc == -EBUSY);
+	while (rc == -EINVAL);
 	assert_int_equal(rc, 0);
 	alarm(0);
 	close(dev);
