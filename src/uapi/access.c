@@ -2,7 +2,8 @@
 /*
  * The mock machine's access file: a user of an IOAS inside this process, driven by test operations.
  *
- * It pins ranges and lists them as items; when the IOAS unmaps what an item covers, the item lets go.
+ * It pins ranges and lists them as items; when the IOAS unmaps what an item covers, the item lets
+ * go.
  *
  * Source: linux drivers/iommu/iommufd/selftest.c.
  */
@@ -18,8 +19,8 @@ struct access_file {
 	struct access *access;
 	bool can_pin;
 	/*
-	 * Held over pinning and listing, so that an unmap finds either nothing pinned or an item. Ranked
-	 * as a device's: the access object's own lock is taken inside it.
+	 * Held over pinning and listing, so that an unmap finds either nothing pinned or an item.
+	 * Ranked as a device's: the access object's own lock is taken inside it.
 	 */
 	struct lock lock;
 	struct list items; /* GUARDED_BY(lock) */
@@ -52,10 +53,10 @@ static void access_unmap(void *data, u64 iova, u64 len)
 	struct list *p, *next;
 
 	lock_take(&f->lock);
-	list_for_each_safe(p, next, &f->items) {
+	list_for_each_safe (p, next, &f->items) {
 		item = list_entry(p, struct access_item, node);
-		if (range_overlaps(gone, (struct iova_range){item->iova,
-							     item->iova + (item->len - 1)}))
+		if (range_overlaps(gone,
+				   (struct iova_range){item->iova, item->iova + (item->len - 1)}))
 			item_release(f, item);
 	}
 	lock_drop(&f->lock);
@@ -85,7 +86,7 @@ static void access_describe(struct file *file, json_t *out)
 	u32 nr = 0;
 
 	lock_take(&f->lock);
-	list_for_each(p, &f->items)
+	list_for_each (p, &f->items)
 		nr++;
 	lock_drop(&f->lock);
 	json_put(out, "id", json_integer(access_id(f->access)));
@@ -147,16 +148,23 @@ int test_create_access(struct req *req)
 	rc = access_file_new(req, flags & MOCK_FLAGS_ACCESS_CREATE_NEEDS_PIN_PAGES, &f);
 	if (rc)
 		return rc;
-	rc = req->c->ops->fd_install(req->c, &f->file, true);
+	/* The program may be killed as soon as it has the descriptor, and the file goes with it:
+	 * keep a reference until we are through. */
+	rc = req->c->ops->fd_install(req->c, file_get(&f->file), true);
 	if (rc < 0) {
 		file_put(&f->file);
-		return -ENOMEM;
+		rc = -ENOMEM;
+		goto put;
 	}
-	/* From here on the dispatcher takes the descriptor back if we fail, and the file with it. */
+	/* From here on the dispatcher takes the descriptor back if we fail. */
 	req->new_fd = rc;
 	cmd->create_access.out_access_fd = (u32)rc;
 	rc = access_attach(f->access, cmd->id);
-	return rc ? rc : req_respond(req, sizeof(*cmd));
+	if (!rc)
+		rc = req_respond(req, sizeof(*cmd));
+put:
+	file_put(&f->file);
+	return rc;
 }
 
 int test_access_replace_ioas(struct req *req)
@@ -204,7 +212,7 @@ static int drop_item(struct access_file *f, u32 id)
 	int rc = -ENOENT;
 
 	lock_take(&f->lock);
-	list_for_each(p, &f->items) {
+	list_for_each (p, &f->items) {
 		item = list_entry(p, struct access_item, node);
 		if (item->id != id)
 			continue;
