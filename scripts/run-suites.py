@@ -88,7 +88,7 @@ def main():
             print(f"FAILED  {a.label}: {name} ({t['result']})")
             tail = ((t.get("stdout") or "") + (t.get("stderr") or "")).strip().splitlines()[-40:]
             print("\n".join("        " + l for l in tail))
-        for r in sorted(set(reasons)) if c[2] else []:
+        for r in (sorted(set(reasons)) or ["gave no reason"]) if c[2] else []:
             print(f"skipped {a.label}: {name}: {r}")
     if not nr:
         print(f"FAILED  {a.label}: no test ran\n{done.stdout[-2000:]}")

@@ -191,9 +191,8 @@ static void test_stuck_inside(void **state)
 	int uffd = absent_page(&w.page);
 
 	if (uffd < 0) {
-		print_message("userfaultfd for the kernel's faults is refused to this user\n");
 		close(w.fd);
-		skip();
+		skip_because("userfaultfd for the kernel's faults is refused to this user");
 	}
 	assert_int_equal(pthread_create(&w.thread, NULL, wait_for_page, &w), 0);
 	assert_true(fired(uffd)); /* it is inside */

@@ -121,7 +121,7 @@ static void test_stuck_device(void **state)
 	close(p[1]);
 	if (read(p[0], &byte, 1) != 1) {
 		assert_int_equal(reap(pid), NO_UFFD);
-		skip();
+		skip_because("userfaultfd for the kernel's faults is refused to this user");
 	}
 	alarm(30); /* the daemon does not answer */
 	while (vfio0_is_listed())

@@ -12,6 +12,13 @@
 
 #include "base/base.h"
 
+/* A skip says why: scripts/run-suites.py looks for it. */
+#define skip_because(why)                                                                          \
+	do {                                                                                       \
+		print_message("SKIP: %s\n", why);                                                  \
+		skip();                                                                            \
+	} while (0)
+
 /* A small deterministic generator (xorshift64*): the same run everywhere. */
 static inline u64 rnd(u64 *state)
 {

@@ -104,7 +104,7 @@ static void broken_orders(void **unused)
 	assert_true(aborts(not_held, "\"group\"", "does not hold"));
 #else
 	(void)aborts, (void)reversed, (void)equal_ranks, (void)read_twice, (void)not_held, (void)claims_held;
-	skip();
+	skip_because("lock ranks are not checked in this build (debug_locks)");
 #endif
 }
 

@@ -38,7 +38,7 @@ static void a_fault_is_an_error_at_every_length(void **state)
 	static u8 buf[2 * 8192];
 
 	if (!copy_can_guard)
-		skip();
+		skip_because("copies cannot be guarded on this processor");
 	OK(guard_install()); /* cmocka puts its own handlers in before each test */
 	munmap(p + PAGE_SIZE, PAGE_SIZE);
 	memset(p, 0x5a, PAGE_SIZE);
@@ -58,7 +58,7 @@ static void read_only_memory_refuses_writes(void **state)
 	u64 x = 1;
 
 	if (!copy_can_guard)
-		skip();
+		skip_because("copies cannot be guarded on this processor");
 	OK(guard_install()); /* cmocka puts its own handlers in before each test */
 	mprotect(p, PAGE_SIZE, PROT_READ);
 	FAILS(copy_guarded(p, &x, 8), EFAULT);
@@ -99,7 +99,7 @@ static void a_truncated_file_is_an_error(void **state)
 	u8 buf[64] = {0}, *p;
 
 	if (!copy_can_guard)
-		skip();
+		skip_because("copies cannot be guarded on this processor");
 	OK(guard_install()); /* cmocka puts its own handlers in before each test */
 	OK(ftruncate(fd, PAGE_SIZE));
 	p = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);

@@ -3,12 +3,9 @@
 #ifndef TESTS_UNIT_MEM_FIXTURE_H
 #define TESTS_UNIT_MEM_FIXTURE_H
 
-#include <setjmp.h>
-#include <stdarg.h>
+#include "../unit.h"
 
 #include "mem/mem.h"
-
-#include <cmocka.h>
 
 #define OK(x)	    assert_int_equal((x), 0)
 #define FAILS(x, e) assert_int_equal((x), -(e))
