@@ -13,6 +13,7 @@ import subprocess
 import sys
 
 CASE = re.compile(r"^\[\s+(OK|FAILED|SKIPPED|ERROR)\s+\] (\S+)\s*$", re.M)
+PART = re.compile(r"^SKIP (.+)$", re.M)  # a part of a case, whose rest ran
 REASON = re.compile(r"\bskip(?:ped)?: *(.+)", re.I)
 
 
@@ -88,6 +89,8 @@ def main():
             print(f"FAILED  {a.label}: {name} ({t['result']})")
             tail = ((t.get("stdout") or "") + (t.get("stderr") or "")).strip().splitlines()[-40:]
             print("\n".join("        " + l for l in tail))
+        for r in sorted(set(PART.findall(t.get("stdout") or ""))):
+            print(f"in part {a.label}: {name}: not {r}")
         for r in (sorted(set(reasons)) or ["gave no reason"]) if c[2] else []:
             print(f"skipped {a.label}: {name}: {r}")
     if not nr:
