@@ -123,6 +123,15 @@ void lock_take(struct lock *l) TS_ATTR(no_thread_safety_analysis)
 	note_taken(l, l->rank);
 }
 
+bool lock_try(struct lock *l) TS_ATTR(no_thread_safety_analysis)
+{
+	check_order(l, l->rank);
+	if (pthread_mutex_trylock(&l->m))
+		return false;
+	note_taken(l, l->rank);
+	return true;
+}
+
 void lock_drop(struct lock *l) TS_ATTR(no_thread_safety_analysis)
 {
 	note_dropped(l, l->rank);

@@ -61,6 +61,8 @@ struct TS_ATTR(capability("rwlock")) rwlock {
 void lock_init(struct lock *l, enum lock_rank rank);
 void lock_fini(struct lock *l);
 void lock_take(struct lock *l) TS_ATTR(acquire_capability(*l));
+/* Take it if nobody has it. Return: whether it was taken. */
+bool lock_try(struct lock *l) TS_ATTR(try_acquire_capability(true, *l));
 void lock_drop(struct lock *l) TS_ATTR(release_capability(*l));
 
 /*

@@ -105,15 +105,17 @@ static void ioas_destroy(struct obj *obj)
 	lock_fini(&ioas->attach_lock);
 }
 
-/* Which provider holds an area's first byte, for people. */
+/*
+ * Which provider holds an area's first byte, for people. Who unmaps may be waiting for a device under the
+ * pages' lock, for as long as the program's memory makes it wait: a person must not.
+ */
 static const char *provider(struct area *a)
 {
 	const char *name = "not pinned";
 	const struct run *run;
 
-	if (!a->pages)
+	if (!a->pages || !lock_try(&a->pages->lock))
 		return "changing";
-	lock_take(&a->pages->lock);
 	run = pages_run(a->pages, a->start_byte);
 	if (a->pages->revoked)
 		name = "revoked";

@@ -235,6 +235,7 @@ static void serve_hangups(struct server *s) MUST_HOLD(s->drain_lock)
 	struct token *t;
 	int n;
 
+	release_queued(s);
 	do {
 		n = epoll_wait(s->token_epoll_fd, ev, ARRAY_SIZE(ev), 0);
 		for (int i = 0; i < n; i++) {

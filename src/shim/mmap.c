@@ -6,6 +6,7 @@
  */
 #include "shim/shim.h"
 
+#include <sys/resource.h>
 #include <stdarg.h>
 #include <sys/syscall.h>
 
@@ -106,6 +107,7 @@ static int memfd_for(size_t len, int flags)
 {
 	unsigned mflags = MFD_CLOEXEC;
 	u64 size = align_up(len, PAGE_SIZE);
+	struct rlimit lim;
 	char name[64];
 	int made, fd;
 
@@ -115,6 +117,9 @@ static int memfd_for(size_t len, int flags)
 		mflags |= MFD_HUGETLB | lg2 << MAP_HUGE_SHIFT;
 		size = align_up(len, lg2 ? 1ull << lg2 : 2ull << 20);
 	}
+	/* A file past this limit would kill the program; anonymous memory knows no such limit. */
+	if (getrlimit(RLIMIT_FSIZE, &lim) || size > lim.rlim_cur)
+		return -1;
 	made = memfd_create("shared", mflags);
 	if (made < 0)
 		return -1;

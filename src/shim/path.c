@@ -7,6 +7,8 @@
  */
 #include "shim/shim.h"
 
+#include <sys/uio.h>
+
 static const char *const trees[] = {
 	"/dev/iommu",
 	"/dev/vfio",
@@ -144,11 +146,47 @@ static const char *translate(const char *base, const char *path, char *buf)
 	return path;
 }
 
+/*
+ * Before the first request no handler of ours is there that shim_copy() could lean on: the kernel is asked.
+ * Where it may not be asked (a filter on system calls) the pointer is taken as it is.
+ */
+bool shim_peek(void *to, const void *from, size_t len)
+{
+	struct iovec local = {to, len}, remote = {(void *)(uintptr_t)from, len};
+	int err = errno;
+	ssize_t n;
+
+	if (shim.handling)
+		return !shim_copy(to, from, len);
+	n = process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
+	if (n < 0 && errno != EFAULT) {
+		memcpy(to, from, len);
+		n = (ssize_t)len;
+	}
+	errno = err;
+	return n == (ssize_t)len;
+}
+
+bool path_readable(const char *path)
+{
+	char piece[64];
+	size_t done, n;
+
+	for (done = 0; done < PATH_MAX; done += n) {
+		n = min(sizeof(piece), PAGE_SIZE - ((uintptr_t)(path + done) & (PAGE_SIZE - 1)));
+		if (!shim_peek(piece, path + done, n))
+			return false;
+		if (memchr(piece, 0, n))
+			return true;
+	}
+	return false;
+}
+
 const char *path_real(int dirfd, const char *path, char *buf)
 {
 	char base[PATH_MAX];
 
-	if (!shim_active() || !path || !*path)
+	if (!shim_active() || !path || !path_readable(path) || !*path)
 		return path;
 	if (path[0] == '/') {
 		/* Nearly every path ends here: none of ours begins otherwise. */

@@ -18,9 +18,14 @@ static const struct timespec no_time;
 
 static bool any_ours(const struct pollfd *p, nfds_t nr)
 {
-	for (nfds_t i = 0; i < nr; i++)
-		if (fd_handle(p[i].fd))
+	struct pollfd one;
+
+	for (nfds_t i = 0; i < nr; i++) {
+		if (!shim_peek(&one, &p[i], sizeof(one)))
+			return false; /* the kernel refuses it */
+		if (fd_handle(one.fd))
 			return true;
+	}
 	return false;
 }
 
@@ -108,10 +113,15 @@ struct sets {
 /* Move our files from @sets to @ours. Return: whether any was there. */
 static bool select_ours(const struct sets *sets, int nr, fd_set ours[3])
 {
+	size_t len = align_up((u64)max(min(nr, FD_SETSIZE), 0), 64) / 8;
 	bool any = false;
+	fd_set in;
 
-	for (int s = 0; s < 3; s++)
+	for (int s = 0; s < 3; s++) {
 		FD_ZERO(&ours[s]);
+		if (sets->v[s] && !shim_peek(&in, sets->v[s], len))
+			return false; /* the kernel refuses it */
+	}
 	for (int fd = 0; fd < nr && fd < FD_SETSIZE; fd++) {
 		for (int s = 0; s < 3; s++) {
 			if (!sets->v[s] || !FD_ISSET(fd, sets->v[s]) || !fd_handle(fd))

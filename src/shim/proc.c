@@ -78,7 +78,7 @@ int proc_status_open(const char *path, int flags)
 	pid_t pid;
 	int fd, mem;
 
-	if (!path || path[0] != '/' || path[1] != 'p' || flags & (O_ACCMODE | O_PATH))
+	if (!path || !path_readable(path) || path[0] != '/' || path[1] != 'p' || flags & (O_ACCMODE | O_PATH))
 		return -1;
 	pid = status_pid(path);
 	if (!pid)

@@ -181,6 +181,10 @@ void fds_forked(bool handles_known);
 
 /* --- path.c --------------------------------------------------------------------------------- */
 /* The file to use for a path: @path itself, or @buf (PATH_MAX) with what stands for it. */
+/* Copy from the program's memory, at any time. Return: false, and a part copied, where it is not there. */
+bool shim_peek(void *to, const void *from, size_t len);
+/* May the string be read up to its end? What may not is the kernel's to refuse. */
+bool path_readable(const char *path);
 const char *path_real(int dirfd, const char *path, char *buf);
 /* What the program would call a file in our tree: @path in place. Return: its new length. */
 size_t path_back(char *path, size_t len);

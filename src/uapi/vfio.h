@@ -24,7 +24,7 @@ struct vfio_file {
 	struct lock lock;     /* VFIO: all below */
 	struct bound_dev *bound;
 	struct ioasis_ctx *ctx; /* a reference */
-	bool attached;
+	_Atomic bool attached; /* changed under lock; read by who only shows it */
 	struct itree pasids; /* of struct vfio_pasid: attached by ATTACH_PASID */
 	u32 irq_type;	     /* VFIO_PCI_*_IRQ_INDEX in use; VFIO_PCI_NUM_IRQS: none */
 };

@@ -379,9 +379,7 @@ static void vfio_describe(struct file *file, json_t *out)
 
 	json_put(out, "device", json_string(v->dev->idev.name));
 	json_put(out, "bound", json_boolean(atomic_load(&v->granted)));
-	lock_take(&v->lock);
 	json_put(out, "attached", json_boolean(v->attached));
-	lock_drop(&v->lock);
 }
 
 const struct file_ops vfio_cdev_file_ops = {

@@ -2,6 +2,8 @@
 /* The machine's /dev and /sys by every door the C library has, and nothing else changed. */
 #include "prog.h"
 
+#include <poll.h>
+#include <sys/select.h>
 #include <ioasis/iommufd_test.h>
 #include <linux/vfio.h>
 
@@ -277,13 +279,35 @@ static void test_status(void **state)
 	free(mem);
 }
 
+/* What cannot be read is the kernel's to refuse, before the first request of the program and after. */
+static void test_bad_pointers(void **state)
+{
+	void *volatile bad = (void *)8;
+	struct stat st;
+	char c;
+
+#define REFUSED(call)                                                                              \
+	do {                                                                                       \
+		errno = 0;                                                                         \
+		assert_int_equal((call), -1);                                                      \
+		assert_int_equal(errno, EFAULT);                                                   \
+	} while (0)
+	REFUSED(open(bad, O_RDONLY));
+	REFUSED(access(bad, R_OK));
+	REFUSED(stat(bad, &st));
+	REFUSED(readlink(bad, &c, 1));
+	REFUSED(poll(bad, 1, 0));
+	REFUSED(select(4, bad, NULL, NULL, NULL));
+#undef REFUSED
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_attributes),  cmocka_unit_test(test_links),
+		cmocka_unit_test(test_bad_pointers), cmocka_unit_test(test_attributes),  cmocka_unit_test(test_links),
 		cmocka_unit_test(test_directories), cmocka_unit_test(test_relative),
 		cmocka_unit_test(test_nodes),	    cmocka_unit_test(test_others_untouched),
-		cmocka_unit_test(test_status),
+		cmocka_unit_test(test_status), cmocka_unit_test(test_bad_pointers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
