@@ -95,7 +95,7 @@ struct pci_dev {
 	u32 msix_bar, msix_table, msix_pba; /* where the table and the pending bits are */
 	bool msix_on;			    /* SET_IRQS gave a vector a trigger; shown in config */
 	_Atomic bool bus_master;	    /* command register bit 2: DMA is refused without it */
-	bool claimed;			    /* an open VFIO cdev is bound */
+	_Atomic bool claimed;			    /* an open VFIO cdev is bound */
 	void *priv;			    /* the model's */
 	u32 index;			    /* its vfioN */
 	struct list node;		    /* on the machine's list */

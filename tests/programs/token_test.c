@@ -302,6 +302,19 @@ static int use(char **argv)
 	return ioas_alloc(atoi(argv[2])) == atoi(argv[3]) ? 0 : 1;
 }
 
+/* A number that was foreign becomes ours behind the shim's back, as recvmsg() and closedir() do it. */
+static void test_number_reused_unseen(void **state)
+{
+	int fd = dev_iommu(0), number = open("/dev/null", O_RDONLY);
+
+	assert_true(fcntl(number, F_GETFL) >= 0);
+	assert_int_equal(syscall(SYS_dup2, fd, number), number);
+	assert_int_equal(ioas_alloc(number), 1);
+	close(number);
+	close(fd);
+	assert_int_equal(open_contexts(), 0);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -311,7 +324,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_fork),	   cmocka_unit_test(test_raw_fork),
 		cmocka_unit_test(test_vfork),	   cmocka_unit_test(test_exec),
 		cmocka_unit_test(test_scm_rights), cmocka_unit_test(test_close_range),
-		cmocka_unit_test(test_stdio),	   cmocka_unit_test(test_fstat),
+		cmocka_unit_test(test_stdio),	   cmocka_unit_test(test_fstat), cmocka_unit_test(test_number_reused_unseen),
 	};
 
 	self = argv[0];
