@@ -114,8 +114,6 @@ static void start_trace(struct control *c, const json_t *ask)
 {
 	struct server *s = c->server;
 
-	/* The first line says that the events have begun. */
-	send_line(c->src.fd, json_pack("{s:b}", "listening", 1), MSG_NOSIGNAL);
 	if (json_is_true(json_object_get(ask, "hops")) && !c->hops_on) {
 		c->sink.emit = on_hop;
 		trace_listen(&s->ioasis->env.trace, &c->sink);
@@ -126,6 +124,8 @@ static void start_trace(struct control *c, const json_t *ask)
 		fault_log_listen(&s->ioasis->log, &c->faults);
 		c->faults_on = true;
 	}
+	/* Only now: who reads it relies on every event from here on. */
+	send_line(c->src.fd, json_pack("{s:b}", "listening", 1), MSG_NOSIGNAL);
 }
 
 static void answer(struct control *c, const char *text, size_t len)
